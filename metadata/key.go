@@ -1,0 +1,106 @@
+package metadata
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// Key is a public key as metadata lists it (TUF 4.2.1). What kinds are
+// usable is not decided here: a key of an unknown kind is valid metadata
+// that verifies nothing.
+type Key struct {
+	Type   string // "ed25519", "ecdsa", "rsa", …
+	Scheme string // "ed25519", "ecdsa-sha2-nistp256", "rsassa-pss-sha256", …
+	Public string // keyval.public: hexadecimal for ed25519, PEM for the others
+	extra  []Member
+	keyval []Member
+}
+
+// ID returns the key ID that Carnet gives the key: the SHA-256 of its
+// canonical form (TUF 4.2.1). Keys of other repositories may be listed under
+// IDs of any form (TAP 12).
+func (k Key) ID() string {
+	sum := sha256.Sum256(k.value().Canonical())
+	return hex.EncodeToString(sum[:])
+}
+
+func (k Key) value() Value {
+	val := Struct(append([]Member{{"public", Text(k.Public)}}, k.keyval...)...)
+	return Struct(append([]Member{{"keytype", Text(k.Type)}, {"scheme", Text(k.Scheme)}, {"keyval", val}}, k.extra...)...)
+}
+
+// JSON returns the key as TUF writes it, in canonical form.
+func (k Key) JSON() []byte { return k.value().Canonical() }
+
+// ParseKey reads a key from TUF's JSON.
+func ParseKey(raw []byte) (Key, error) {
+	v, err := Parse(raw)
+	if err != nil {
+		return Key{}, err
+	}
+	o := openFields(v, "key")
+	k := key(o)
+	return k, *o.err
+}
+
+func key(o *fields) Key {
+	k := Key{Type: o.str("keytype"), Scheme: o.str("scheme")}
+	val := o.object("keyval")
+	k.Public = val.str("public")
+	k.keyval, k.extra = val.rest(), o.rest()
+	return k
+}
+
+// Keys maps key IDs to keys.
+type Keys map[string]Key
+
+func keys(o *fields) Keys {
+	if len(o.value.members) > MaxKeys {
+		o.fail("%d keys where at most %d are allowed", len(o.value.members), MaxKeys)
+		return nil
+	}
+	out := make(Keys, len(o.value.members))
+	for _, m := range o.value.members {
+		out[m.Name] = key(o.child(m.Name, m.Value))
+	}
+	return out
+}
+
+func (k Keys) value() Value {
+	members := make([]Member, 0, len(k))
+	for id, key := range k {
+		members = append(members, Member{id, key.value()})
+	}
+	return Struct(members...)
+}
+
+// RoleKeys says whose signatures a role needs.
+type RoleKeys struct {
+	KeyIDs    []string
+	Threshold int // signatures by that many different keys, from 1
+}
+
+func roleKeys(o *fields) RoleKeys {
+	r := RoleKeys{KeyIDs: o.unique("keyids", o.texts("keyids", o.need("keyids", Array)))}
+	if len(r.KeyIDs) > MaxKeys {
+		o.fail("keyids: %d where at most %d are allowed", len(r.KeyIDs), MaxKeys)
+	}
+	n := o.integer("threshold", 1)
+	if n > MaxKeys {
+		n = MaxKeys + 1 // never met: no role may list so many keys
+	}
+	r.Threshold = int(n)
+	return r
+}
+
+func (r RoleKeys) members() []Member {
+	return []Member{{"keyids", texts(r.KeyIDs)}, {"threshold", Int(int64(r.Threshold))}}
+}
+
+func texts(list []string) Value {
+	out := make([]Value, len(list))
+	for i, s := range list {
+		out[i] = Text(s)
+	}
+	return List(out...)
+}

@@ -1,0 +1,30 @@
+package metadata
+
+// The names by which Carnet's objects are known in a registry.
+const (
+	// MediaTypeFile is the media type of a layer that holds one TUF file.
+	MediaTypeFile = "application/vnd.tuf.metadata+json"
+	// MediaTypeRootPack is the media type of the layer that holds the root
+	// files too old to have a layer each, as a JSON array of files.
+	MediaTypeRootPack = "application/vnd.carnet.root-pack.v1+json"
+	// ArtifactTypeState marks a manifest that holds one publication.
+	ArtifactTypeState = "application/vnd.carnet.state.v1"
+	// ArtifactTypeDraft marks a publication that is not signed by timestamp.
+	ArtifactTypeDraft = "application/vnd.carnet.draft.v1"
+	// ArtifactTypeTrust marks a trust attachment, a referrer of an artifact.
+	ArtifactTypeTrust = "application/vnd.carnet.trust.v1"
+
+	// AnnotationFilename names the TUF file that a layer holds, as in
+	// "7.snapshot.json".
+	AnnotationFilename = "tuf.io/filename"
+	// AnnotationPatterns carries, as JSON array of strings, the path patterns
+	// delegated to the role in a layer: an unsigned hint for prefetching.
+	AnnotationPatterns = "vnd.carnet.patterns"
+)
+
+// The tags of a trust repository.
+const (
+	TagLatest      = "latest"
+	TagPrefixState = "state."
+	TagPrefixDraft = "draft."
+)

@@ -1,0 +1,75 @@
+package metadata
+
+// Root is the content of a root file (TUF 4.3).
+type Root struct {
+	Header
+	ConsistentSnapshot bool
+	Keys               Keys
+	Roles              map[string]RoleKeys // the four top-level roles
+	// Carnet is nil in a root that another tool made.
+	Carnet *RootExtension
+	extra  []Member
+	others []Member // roles that are not TUF's four, "mirrors" for one
+}
+
+// RootExtension is what Carnet adds to root, in the member "carnet".
+type RootExtension struct {
+	ID   string // the publisher's random id, 32 hexadecimal digits; never changes
+	Name string // how the publisher calls itself, for people
+	// Refreshers are the IDs of the timestamp keys whose timestamps settle a
+	// withdrawal.
+	Refreshers []string
+	extra      []Member
+}
+
+func root(o *fields, h Header) *Root {
+	r := &Root{Header: h, Roles: make(map[string]RoleKeys, 4)}
+	if v := o.may("consistent_snapshot", Bool); v.kind == Bool {
+		r.ConsistentSnapshot = v.text == "true"
+	}
+	r.Keys = keys(o.object("keys"))
+	roles := o.object("roles")
+	for _, name := range []string{RoleRoot, RoleTimestamp, RoleSnapshot, RoleTargets} {
+		r.Roles[name] = roleKeys(roles.object(name))
+	}
+	r.others = roles.rest()
+	r.Carnet = rootExtension(o)
+	r.extra = o.rest()
+	return r
+}
+
+func rootExtension(o *fields) *RootExtension {
+	v := o.may(extensionName, Object)
+	if v.kind == Absent {
+		return nil
+	}
+	e := o.child(extensionName, v)
+	x := &RootExtension{ID: e.str("id"), Name: e.may("name", String).Str(), Refreshers: e.texts("refreshers", e.may("refreshers", Array))}
+	if !isHex(x.ID, 32) {
+		e.fail("id: want 32 hexadecimal digits, found %q", x.ID)
+	}
+	critical(e, "id", "name", "refreshers")
+	x.extra = e.rest()
+	return x
+}
+
+func (x *RootExtension) value() Value {
+	if x == nil {
+		return Value{}
+	}
+	return Struct(append([]Member{{"id", Text(x.ID)}, {"name", textOrAbsent(x.Name)}, {"refreshers", textsOrAbsent(x.Refreshers)}}, x.extra...)...)
+}
+
+// Canonical returns the bytes to sign.
+func (r *Root) Canonical() []byte {
+	roles := append([]Member{}, r.others...)
+	for name, keys := range r.Roles {
+		roles = append(roles, Member{name, Struct(keys.members()...)})
+	}
+	m := append(r.members(RoleRoot),
+		Member{"consistent_snapshot", Boolean(r.ConsistentSnapshot)},
+		Member{"keys", r.Keys.value()},
+		Member{"roles", Struct(roles...)},
+		Member{extensionName, r.Carnet.value()})
+	return Struct(append(m, r.extra...)...).Canonical()
+}

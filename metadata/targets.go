@@ -1,0 +1,228 @@
+package metadata
+
+import "fmt"
+
+// Targets is the content of a targets file or of a delegated role's file
+// (TUF 4.5).
+type Targets struct {
+	Header
+	Targets     map[string]Target // by target path
+	Delegations *Delegations      // nil: none
+	// Revoked says, signed by the role's own keys, that the role gave itself
+	// up: it lists nothing and never will again (TAP 20's meaning).
+	Revoked bool
+	ext     []Member // members of the extension that this version does not know
+	extra   []Member
+}
+
+// Target is what a role says of one target path.
+type Target struct {
+	Length int64 // bytes
+	Hashes Hashes
+	Custom Value // an object, or Absent
+	extra  []Member
+}
+
+func targets(o *fields, h Header) *Targets {
+	t := &Targets{Header: h}
+	list := o.object("targets")
+	t.Targets = make(map[string]Target, len(list.value.members))
+	for _, m := range list.value.members {
+		if m.Name == "" || len(m.Name) > MaxPath {
+			list.fail("a target path of %d bytes where 1 to %d are allowed", len(m.Name), MaxPath)
+			return t
+		}
+		t.Targets[m.Name] = target(list.child(m.Name, m.Value))
+	}
+	if v := o.may("delegations", Object); v.kind == Object {
+		t.Delegations = delegations(o.child("delegations", v))
+	}
+	t.extension(o)
+	t.extra = o.rest()
+	return t
+}
+
+func target(o *fields) Target {
+	t := Target{Length: o.integer("length", 0), Hashes: o.hashes("hashes", o.need("hashes", Object)), Custom: o.may("custom", Object)}
+	t.extra = o.rest()
+	return t
+}
+
+func (t *Targets) extension(o *fields) {
+	v := o.may(extensionName, Object)
+	if v.kind == Absent {
+		return
+	}
+	e := o.child(extensionName, v)
+	t.Revoked = e.may("revoked", Bool).text == "true"
+	critical(e, "revoked")
+	t.ext = e.rest()
+	if t.Revoked && (len(t.Targets) > 0 || t.Delegations != nil) {
+		e.fail("revoked: a role that gave itself up still lists targets or delegations")
+	}
+}
+
+func (t Target) value() Value {
+	return Struct(append([]Member{{"length", Int(t.Length)}, {"hashes", t.Hashes.value()}, {"custom", t.Custom}}, t.extra...)...)
+}
+
+// Equal reports whether two entries say the same.
+func (t Target) Equal(other Target) bool {
+	return string(t.value().Canonical()) == string(other.value().Canonical())
+}
+
+// Canonical returns the bytes to sign.
+func (t *Targets) Canonical() []byte {
+	list := make([]Member, 0, len(t.Targets))
+	for path, target := range t.Targets {
+		list = append(list, Member{path, target.value()})
+	}
+	m := append(t.members(RoleTargets),
+		Member{"targets", Struct(list...)},
+		Member{"delegations", t.Delegations.value()},
+		Member{extensionName, t.extensionValue()})
+	return Struct(append(m, t.extra...)...).Canonical()
+}
+
+func (t *Targets) extensionValue() Value {
+	m := append([]Member{}, t.ext...)
+	if t.Revoked {
+		m = append(m, Member{"revoked", Boolean(true)})
+	}
+	if len(m) == 0 {
+		return Value{}
+	}
+	return Struct(m...)
+}
+
+// Delegations are the roles that a targets file trusts with paths.
+type Delegations struct {
+	Keys     Keys
+	Roles    []Delegation   // in order of search; no name stands twice
+	Succinct *SuccinctRoles // or nil; never beside Roles (TAP 15)
+	extra    []Member
+}
+
+// Delegation is one delegated role.
+type Delegation struct {
+	Name string
+	RoleKeys
+	Paths        []string // patterns (TUF 4.5, PATHPATTERN); or
+	HashPrefixes []string // prefixes of the hexadecimal SHA-256 of a path
+	Terminating  bool
+	// Purpose is "" or [PurposeWithdrawal].
+	Purpose string
+	ext     []Member
+	extra   []Member
+}
+
+// PurposeWithdrawal marks, in the first delegation of targets, the role that
+// withdraws artifacts: none of its entries ever vouches for anything.
+const PurposeWithdrawal = "withdrawal"
+
+// SuccinctRoles describes 2^BitLength hash bins with the same keys (TAP 15).
+type SuccinctRoles struct {
+	RoleKeys
+	BitLength  int // 1 to 32
+	NamePrefix string
+	extra      []Member
+}
+
+func delegations(o *fields) *Delegations {
+	d := &Delegations{Keys: keys(o.object("keys"))}
+	roles := o.may("roles", Array)
+	seen := make(map[string]bool, len(roles.list))
+	for i, v := range roles.list {
+		r := delegation(o.child(fmt.Sprintf("roles[%d]", i), v))
+		if seen[r.Name] {
+			o.fail("roles: %q stands twice", r.Name)
+		}
+		seen[r.Name] = true
+		d.Roles = append(d.Roles, r)
+	}
+	if v := o.may("succinct_roles", Object); v.kind == Object {
+		d.Succinct = succinct(o.child("succinct_roles", v))
+	}
+	if (roles.kind == Absent) == (d.Succinct == nil) {
+		o.fail("want one of roles and succinct_roles")
+	}
+	d.extra = o.rest()
+	return d
+}
+
+func delegation(o *fields) Delegation {
+	d := Delegation{Name: o.str("name"), RoleKeys: roleKeys(o)}
+	if d.Name == "" || len(d.Name) > MaxRoleName || IsTopLevel(d.Name) {
+		o.fail("name: %.300q is no name of a delegated role", d.Name)
+	}
+	paths, prefixes := o.may("paths", Array), o.may("path_hash_prefixes", Array)
+	d.Paths, d.HashPrefixes = o.texts("paths", paths), o.texts("path_hash_prefixes", prefixes)
+	if (paths.kind == Absent) == (prefixes.kind == Absent) {
+		o.fail("want one of paths and path_hash_prefixes")
+	}
+	d.Terminating = o.may("terminating", Bool).text == "true"
+	d.extension(o)
+	d.extra = o.rest()
+	return d
+}
+
+func (d *Delegation) extension(o *fields) {
+	v := o.may(extensionName, Object)
+	if v.kind == Absent {
+		return
+	}
+	e := o.child(extensionName, v)
+	d.Purpose = e.may("purpose", String).Str()
+	critical(e, "purpose")
+	d.ext = e.rest()
+}
+
+func succinct(o *fields) *SuccinctRoles {
+	s := &SuccinctRoles{RoleKeys: roleKeys(o), BitLength: int(min(o.integer("bit_length", 1), 33)), NamePrefix: o.str("name_prefix")}
+	if s.BitLength > 32 {
+		o.fail("bit_length: want 1 to 32")
+	}
+	if s.NamePrefix == "" || len(s.NamePrefix) > MaxRoleName-10 {
+		o.fail("name_prefix: %.300q is no prefix of role names", s.NamePrefix)
+	}
+	s.extra = o.rest()
+	return s
+}
+
+func (d *Delegations) value() Value {
+	if d == nil {
+		return Value{}
+	}
+	m := append([]Member{{"keys", d.Keys.value()}}, d.extra...)
+	if d.Succinct != nil {
+		return Struct(append(m, Member{"succinct_roles", d.Succinct.value()})...)
+	}
+	roles := make([]Value, len(d.Roles))
+	for i, r := range d.Roles {
+		roles[i] = r.value()
+	}
+	return Struct(append(m, Member{"roles", List(roles...)})...)
+}
+
+func (d Delegation) value() Value {
+	m := append(d.members(), Member{"name", Text(d.Name)}, Member{"terminating", Boolean(d.Terminating)})
+	if d.HashPrefixes != nil && len(d.Paths) == 0 {
+		m = append(m, Member{"path_hash_prefixes", texts(d.HashPrefixes)})
+	} else {
+		m = append(m, Member{"paths", texts(d.Paths)})
+	}
+	if ext := append([]Member{{"purpose", textOrAbsent(d.Purpose)}}, d.ext...); d.Purpose != "" || len(d.ext) > 0 {
+		m = append(m, Member{extensionName, Struct(ext...)})
+	}
+	return Struct(append(m, d.extra...)...)
+}
+
+// Equal reports whether two delegations say the same.
+func (d Delegation) Equal(other Delegation) bool {
+	return string(d.value().Canonical()) == string(other.value().Canonical())
+}
+
+func (s *SuccinctRoles) value() Value {
+	m := append(s.members(), Member{"bit_length", Int(int64(s.BitLength))}, Member{"name_prefix", Text(s.NamePrefix)})
+	return Struct(append(m, s.extra...)...)
+}
