@@ -1,0 +1,99 @@
+package tuf
+
+import (
+	"context"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// File is one TUF file of a publication.
+type File struct {
+	Role    string // "root", "snapshot", "timestamp", "targets" or a delegated role
+	Version int64
+	Length  int64
+	Digest  digest.Digest // SHA-256 of the bytes
+	// Data are the bytes, or nil: then they are in the registry, by digest.
+	Data []byte
+	// Patterns are the delegated path patterns of the role, an unsigned hint
+	// written for readers (nil for roles that are not delegated).
+	Patterns []string
+}
+
+// Publication is every file of a publisher at one moment: what one state or
+// draft manifest holds. A draft has no timestamp.
+type Publication struct {
+	// Roots from the oldest that is kept to the newest, without a gap.
+	Roots []File
+	// Timestamp is the zero File in a draft.
+	Timestamp File
+	Snapshot  File
+	// Targets is the top-level targets file.
+	Targets File
+	// Roles are the delegated roles' files, sorted by name.
+	Roles []File
+}
+
+// Identity returns what names the publication: the SHA-256 of its timestamp
+// in lower-case hexadecimal, or "" for a draft.
+func (p *Publication) Identity() string {
+	if p.Timestamp.Digest == "" {
+		return ""
+	}
+	return p.Timestamp.Digest.Encoded()
+}
+
+// Entry is a listed state or draft: a tag taken apart. Nothing about it is
+// believed before the publication is read and verified.
+type Entry struct {
+	Tag     string
+	Draft   bool
+	Root    int64  // 0 for a draft
+	Version int64  // timestamp's version, which is snapshot's
+	Digest  string // first 12 hexadecimal digits of the identity, or of a draft's manifest
+}
+
+// ErrUnreadable is what a Journal wraps when an entry is listed but cannot be
+// read, breaks a limit or is no publication. A writer passes such an entry by.
+var ErrUnreadable = errors.New("unreadable publication")
+
+// Journal is where a publisher's publications are kept, in a registry or an
+// image layout: append-only states, drafts that announce them, and one
+// moving hint, latest. It moves bytes and believes none.
+type Journal interface {
+	String() string
+	// Latest returns the publication that the tag latest names, or
+	// ErrNotFound if there is none. Small files come with their data.
+	Latest(ctx context.Context) (*Publication, error)
+	// List returns all states and drafts, in no order. An empty or new
+	// repository has none.
+	List(ctx context.Context) ([]Entry, error)
+	// Read returns a listed publication. One request.
+	Read(ctx context.Context, e Entry) (*Publication, error)
+	// Fetch returns the bytes of a file, checked against its digest.
+	Fetch(ctx context.Context, f File) ([]byte, error)
+	// PushDraft stores every file that has data and was not stored before,
+	// then the manifest under its draft tag.
+	PushDraft(ctx context.Context, p *Publication) (Entry, error)
+	// Commit stores timestamp and the state manifest under its append-only
+	// tag. When it returns nil the publication is acknowledged. If the answer
+	// is lost it reads the tag back, and returns nil only if the state is
+	// there. An error that wraps ErrOutcomeUnknown says that could not be told.
+	Commit(ctx context.Context, p *Publication) (Entry, error)
+	// Advance moves latest to p, one PUT without retry.
+	Advance(ctx context.Context, p *Publication) error
+	// Delete removes tags (prune). Registries that cannot say so.
+	Delete(ctx context.Context, e ...Entry) error
+}
+
+// ErrOutcomeUnknown says that a write may or may not have taken effect. To
+// repeat the command is safe.
+var ErrOutcomeUnknown = errors.New("the outcome is unknown: to repeat the command is safe")
+
+// Locker is a Journal that keeps other processes out by a lock, so that a
+// publication needs no draft: an image layout.
+type Locker interface {
+	Journal
+	// Lock waits for the lock until ctx ends. Unlock releases it.
+	Lock(ctx context.Context) (unlock func() error, err error)
+}

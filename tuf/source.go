@@ -1,0 +1,67 @@
+package tuf
+
+import (
+	"context"
+	"errors"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// ErrNotFound is what a [Source] wraps when it holds no such file. It is the
+// only error of a source that means anything to the client: it ends the
+// chain of roots (TUF 5.3.3). Every other error is a failure of transport,
+// never a verdict.
+var ErrNotFound = errors.New("no such metadata")
+
+// Source serves the untrusted metadata files of one publisher: an OCI
+// repository, an image layout, a plain HTTP TUF repository. Each method
+// returns the file's bytes, at most metadata.Limit of them; nothing about
+// them is believed. Methods may be called by one goroutine at a time.
+type Source interface {
+	// String names the source for messages: its reference or URL.
+	String() string
+	// Root returns root file version, or ErrNotFound.
+	Root(ctx context.Context, version int64) ([]byte, error)
+	// Timestamp returns the newest timestamp file.
+	Timestamp(ctx context.Context) ([]byte, error)
+	// File returns the file of role (snapshot, targets or a delegated role)
+	// that want describes. Version is always set, Length is -1 and Hashes nil
+	// where the author gave none. The client checks the bytes against want.
+	File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error)
+}
+
+// Want says what an update will ask a source for.
+type Want struct {
+	// AfterRoot is the version of the trusted root: those after it are needed.
+	AfterRoot int64
+	// Paths are the target paths that will be looked up.
+	Paths []string
+	// Has reports whether the client already holds the file with this
+	// SHA-256 (lower-case hexadecimal), so that it need not be fetched.
+	Has func(sha256 string) bool
+}
+
+// Prefetcher is a Source that can fetch many files at once. Open must be
+// called before every other method of the source; Prefetch fetches, in one
+// parallel batch, what an update for want is likely to ask for. Its hints
+// are unsigned: what was not prefetched is fetched when it is asked for.
+type Prefetcher interface {
+	Source
+	// Open reads what the repository offers now (one request when warm).
+	Open(ctx context.Context) error
+	// Prefetch never fails an update: what it could not get is asked again.
+	Prefetch(ctx context.Context, want Want)
+}
+
+// Store keeps what the client trusts, by file: "root", "timestamp",
+// "snapshot", "targets" or the name of a delegated role. It holds bytes as
+// they were received, and is read as untrusted again.
+type Store interface {
+	// Get returns the file, or an error that wraps fs.ErrNotExist.
+	Get(role string) ([]byte, error)
+	// Put replaces the file; once it returns the file survives a crash, or
+	// will with the store's own commit.
+	Put(role string, raw []byte) error
+	// Delete removes the file if it is there.
+	Delete(role string) error
+}
