@@ -1,0 +1,173 @@
+package delegations
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// ErrTooMany says that a search would open more than metadata.MaxVisits
+// roles. Nothing is known then of the path: it is no "not found".
+var ErrTooMany = errors.New("search visits too many roles")
+
+// Edge is one delegation on the way of a search: who trusts which role.
+type Edge struct {
+	Parent      string
+	Role        string
+	Keys        metadata.Keys     // the parent's keys
+	RoleKeys    metadata.RoleKeys // whose signatures this edge needs
+	Terminating bool
+	Withdrawal  bool     // the role withdraws; its entries never vouch
+	Chain       []string // from "targets" to Role
+}
+
+// Search looks for one target path through the graph (TUF 5.6.7): pre-order,
+// each role once, no further than a terminating delegation that matches. The
+// caller opens and verifies the files; a Search only says which is next.
+//
+//	s := delegations.NewSearch("net-monitor:1.0")
+//	for e, ok := s.Next(); ok; e, ok = s.Next() {
+//		t := …open e.Role, verify it against e.Keys and e.RoleKeys…
+//		s.Visit(e, t)
+//	}
+//	entry, found := s.Found()
+type Search struct {
+	path    string
+	stack   []Edge // the next edge is last
+	visited []string
+	seen    map[string]bool
+	found   *Hit
+	denied  *Hit
+}
+
+// Hit is an entry and where it stands.
+type Hit struct {
+	Target metadata.Target
+	Role   string
+	Chain  []string // from "targets" to Role
+}
+
+// NewSearch starts at the top-level targets role, whose keys are root's.
+func NewSearch(path string) *Search {
+	s := &Search{path: path, seen: map[string]bool{}}
+	s.stack = []Edge{{Parent: metadata.RoleRoot, Role: metadata.RoleTargets, Chain: []string{metadata.RoleTargets}}}
+	return s
+}
+
+// Next returns the role to open now. It returns false when the search ended:
+// an entry was found, or no role is left.
+func (s *Search) Next() (Edge, bool) {
+	if s.found != nil {
+		return Edge{}, false
+	}
+	for len(s.stack) > 0 {
+		e := s.stack[len(s.stack)-1]
+		s.stack = s.stack[:len(s.stack)-1]
+		if !s.seen[e.Role] { // TUF 5.6.7.1: visited before, skip
+			return e, true
+		}
+	}
+	return Edge{}, false
+}
+
+// Visit continues with the verified file of e's role.
+func (s *Search) Visit(e Edge, t *metadata.Targets) error {
+	if s.seen[e.Role] = true; len(s.visited) >= metadata.MaxVisits {
+		return fmt.Errorf("%w: more than %d for %q", ErrTooMany, metadata.MaxVisits, s.path)
+	}
+	s.visited = append(s.visited, e.Role)
+	if target, ok := t.Targets[s.path]; ok {
+		hit := &Hit{Target: target, Role: e.Role, Chain: e.Chain}
+		if !e.Withdrawal {
+			s.found = hit
+			return nil
+		}
+		s.denied = hit
+	}
+	if e.Withdrawal {
+		return nil // has no delegations of its own
+	}
+	return s.push(e, t.Delegations)
+}
+
+// push puts the matching delegations on the stack, the first on top. A
+// terminating one takes away all that would come after it (TUF 5.6.7.2.1).
+func (s *Search) push(from Edge, d *metadata.Delegations) error {
+	edges, err := Edges(from, d, s.path)
+	if err != nil {
+		return err
+	}
+	for i, e := range edges {
+		if e.Terminating {
+			edges, s.stack = edges[:i+1], nil
+			break
+		}
+	}
+	slices.Reverse(edges)
+	s.stack = append(s.stack, edges...)
+	return nil
+}
+
+// ErrWithdrawalRole says that a delegation claims the purpose of withdrawal
+// in a place where it has none: only the first delegation of targets may.
+var ErrWithdrawalRole = errors.New("misplaced withdrawal role")
+
+// Edges returns the delegations of the role at the end of from that match
+// path, in order. Roles other than the first of targets must not have the
+// purpose of withdrawal.
+func Edges(from Edge, d *metadata.Delegations, path string) ([]Edge, error) {
+	if d == nil {
+		return nil, nil
+	}
+	if d.Succinct != nil {
+		// TAP 15: each bin is a terminating delegation.
+		return []Edge{edge(from, d, metadata.Delegation{Name: Bin(d.Succinct, path), RoleKeys: d.Succinct.RoleKeys, Terminating: true})}, nil
+	}
+	var out []Edge
+	for i, r := range d.Roles {
+		if r.Purpose == metadata.PurposeWithdrawal && (i > 0 || from.Role != metadata.RoleTargets) {
+			return nil, fmt.Errorf("%w: %q delegated by %q", ErrWithdrawalRole, r.Name, from.Role)
+		}
+		if Match(r, path) {
+			out = append(out, edge(from, d, r))
+		}
+	}
+	return out, nil
+}
+
+func edge(from Edge, d *metadata.Delegations, r metadata.Delegation) Edge {
+	return Edge{
+		Parent: from.Role, Role: r.Name, Keys: d.Keys, RoleKeys: r.RoleKeys, Terminating: r.Terminating,
+		Withdrawal: r.Purpose == metadata.PurposeWithdrawal,
+		Chain:      append(slices.Clone(from.Chain), r.Name),
+	}
+}
+
+// Found returns the first entry in order of search that vouches.
+func (s *Search) Found() (Hit, bool) { return deref(s.found) }
+
+// Denied returns the withdrawal role's entry at the path. Other TUF clients
+// take it for the target and find that nothing fits; Carnet decides by
+// digest (docs/spec.md, "Withdrawal").
+func (s *Search) Denied() (Hit, bool) { return deref(s.denied) }
+
+// Visited returns the roles opened, in order.
+func (s *Search) Visited() []string { return s.visited }
+
+func deref(h *Hit) (Hit, bool) {
+	if h == nil {
+		return Hit{}, false
+	}
+	return *h, true
+}
+
+// Withdrawal returns the edge to the withdrawal role, if targets has one.
+func Withdrawal(t *metadata.Targets) (Edge, bool) {
+	if t.Delegations == nil || len(t.Delegations.Roles) == 0 || t.Delegations.Roles[0].Purpose != metadata.PurposeWithdrawal {
+		return Edge{}, false
+	}
+	from := Edge{Role: metadata.RoleTargets, Chain: []string{metadata.RoleTargets}}
+	return edge(from, t.Delegations, t.Delegations.Roles[0]), true
+}
