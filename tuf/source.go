@@ -36,9 +36,10 @@ type Want struct {
 	AfterRoot int64
 	// Paths are the target paths that will be looked up.
 	Paths []string
-	// Has reports whether the client already holds the file with this
-	// SHA-256 (lower-case hexadecimal), so that it need not be fetched.
-	Has func(sha256 string) bool
+	// Has reports whether the client already holds the file of role with this
+	// SHA-256 (lower-case hexadecimal), so that it need not be fetched. It may
+	// be called by several goroutines.
+	Has func(role, sha256 string) bool
 }
 
 // Prefetcher is a Source that can fetch many files at once. Open must be
