@@ -186,6 +186,9 @@ func (c *Client) openSources(ctx context.Context, paths []string) error {
 		return fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(errs...))
 	}
 	want := Want{AfterRoot: c.root.Version, Paths: paths, Has: c.has}
+	if c.timestamp != nil {
+		want.Timestamp = c.timestamp.Version
+	}
 	c.together(func(_ int, p Prefetcher) { p.Prefetch(ctx, want) })
 	return ctx.Err()
 }

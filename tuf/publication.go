@@ -1,10 +1,15 @@
 package tuf
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/carnet-project/carnet/metadata"
 )
 
 // File is one TUF file of a publication.
@@ -23,7 +28,10 @@ type File struct {
 // Publication is every file of a publisher at one moment: what one state or
 // draft manifest holds. A draft has no timestamp.
 type Publication struct {
-	// Roots from the oldest that is kept to the newest, without a gap.
+	// RootPack holds the roots older than Roots, or is the zero File.
+	RootPack File
+	// Roots from the oldest that has a file of its own to the newest, without
+	// a gap.
 	Roots []File
 	// Timestamp is the zero File in a draft.
 	Timestamp File
@@ -32,6 +40,79 @@ type Publication struct {
 	Targets File
 	// Roles are the delegated roles' files, sorted by name.
 	Roles []File
+}
+
+// RootPack is the Role of the file that holds old roots, as a JSON array.
+const RootPack = "root-pack"
+
+// FileLimit returns how many bytes a file of a publication may have.
+func FileLimit(role string) int64 {
+	if role == RootPack {
+		return metadata.MaxTargets
+	}
+	return metadata.Limit(role)
+}
+
+// Files returns all files, those that every reader needs first.
+func (p *Publication) Files() []File {
+	var out []File
+	for _, f := range []File{p.Timestamp, p.Snapshot, p.Targets} {
+		if f.Digest != "" {
+			out = append(out, f)
+		}
+	}
+	out = append(out, p.Roles...)
+	if p.RootPack.Digest != "" {
+		out = append(out, p.RootPack)
+	}
+	return append(out, p.Roots...)
+}
+
+// Add puts f in its place.
+func (p *Publication) Add(f File) {
+	switch f.Role {
+	case metadata.RoleRoot:
+		p.Roots = append(p.Roots, f)
+	case RootPack:
+		p.RootPack = f
+	case metadata.RoleTimestamp:
+		p.Timestamp = f
+	case metadata.RoleSnapshot:
+		p.Snapshot = f
+	case metadata.RoleTargets:
+		p.Targets = f
+	default:
+		p.Roles = append(p.Roles, f)
+	}
+}
+
+// Role returns the file of targets or of a delegated role.
+func (p *Publication) Role(role string) (File, bool) {
+	if role == metadata.RoleTargets {
+		return p.Targets, true
+	}
+	i, ok := slices.BinarySearchFunc(p.Roles, role, func(f File, r string) int { return strings.Compare(f.Role, r) })
+	if !ok {
+		return File{}, false
+	}
+	return p.Roles[i], true
+}
+
+// SetRole replaces or adds the file of targets or of a delegated role.
+func (p *Publication) SetRole(f File) {
+	p.DropRole(f.Role)
+	p.Add(f)
+	slices.SortFunc(p.Roles, func(a, b File) int { return strings.Compare(a.Role, b.Role) })
+}
+
+// DropRole removes the file of a delegated role.
+func (p *Publication) DropRole(role string) {
+	p.Roles = slices.DeleteFunc(p.Roles, func(f File) bool { return f.Role == role })
+}
+
+// NewFile describes raw as a file of role.
+func NewFile(role string, version int64, raw []byte) File {
+	return File{Role: role, Version: version, Length: int64(len(raw)), Digest: digest.FromBytes(raw), Data: raw}
 }
 
 // Identity returns what names the publication: the SHA-256 of its timestamp
@@ -96,4 +177,10 @@ type Locker interface {
 	Journal
 	// Lock waits for the lock until ctx ends. Unlock releases it.
 	Lock(ctx context.Context) (unlock func() error, err error)
+}
+
+// CompareEntries orders states as readers do: by root version, then by
+// timestamp version, then by digest.
+func CompareEntries(a, b Entry) int {
+	return cmp.Or(cmp.Compare(a.Root, b.Root), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Digest, b.Digest))
 }

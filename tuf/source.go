@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -34,6 +35,9 @@ type Source interface {
 type Want struct {
 	// AfterRoot is the version of the trusted root: those after it are needed.
 	AfterRoot int64
+	// Timestamp is the version of the trusted timestamp: a source that offers
+	// an older one looks further. 0: none is trusted.
+	Timestamp int64
 	// Paths are the target paths that will be looked up.
 	Paths []string
 	// Has reports whether the client already holds the file of role with this
@@ -65,4 +69,15 @@ type Store interface {
 	Put(role string, raw []byte) error
 	// Delete removes the file if it is there.
 	Delete(role string) error
+}
+
+// Hinted reports whether a role with these delegated patterns is visited by a
+// search for one of the paths, as far as an unsigned hint can tell.
+func (w Want) Hinted(patterns []string) bool {
+	for _, path := range w.Paths {
+		if delegations.MatchAny(patterns, path) {
+			return true
+		}
+	}
+	return false
 }

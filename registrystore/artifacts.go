@@ -1,0 +1,119 @@
+package registrystore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Artifact is what a reference names.
+type Artifact struct {
+	Digest       digest.Digest
+	Size         int64  // of the manifest, in bytes
+	MediaType    string // of the manifest
+	ArtifactType string // the manifest's artifact type, else its config's media type
+	// Manifests are the digests and sizes of an index's children.
+	Manifests []ocispec.Descriptor
+}
+
+// Artifacts reads artifacts of one repository.
+type Artifacts struct {
+	backend backend
+	name    string
+}
+
+// Artifacts opens a repository of artifacts. It asks nothing yet.
+func (r *Registries) Artifacts(repo Repository) (*Artifacts, error) {
+	b, err := r.backend(repo)
+	if err != nil {
+		return nil, err
+	}
+	return &Artifacts{backend: b, name: repo.String()}, nil
+}
+
+// Resolve returns the digest that ref's location has now: that of its tag, or
+// its digest. A tag and a digest that disagree are an error. One request for
+// a tag, none for a digest alone.
+func (a *Artifacts) Resolve(ctx context.Context, ref Reference) (digest.Digest, error) {
+	if ref.Tag == "" {
+		return ref.Digest, nil
+	}
+	desc, err := a.backend.resolve(ctx, ref.Tag)
+	if err != nil {
+		return "", err
+	}
+	return desc.Digest, Agree(ref, desc.Digest)
+}
+
+// DisagreeError says that a reference names a tag and a digest, and the tag
+// is at another digest.
+type DisagreeError struct {
+	Reference Reference
+	Found     digest.Digest
+}
+
+func (e *DisagreeError) Error() string {
+	return fmt.Sprintf("%s: the tag is at %s", e.Reference, e.Found)
+}
+
+// Agree fails with a *DisagreeError if ref names another digest than found.
+func Agree(ref Reference, found digest.Digest) error {
+	if ref.Digest != "" && ref.Digest != found {
+		return &DisagreeError{Reference: ref, Found: found}
+	}
+	return nil
+}
+
+// Read returns what ref names, with an index's children.
+func (a *Artifacts) Read(ctx context.Context, ref Reference) (*Artifact, error) {
+	what := ref.Tag
+	if what == "" {
+		what = ref.Digest.String()
+	}
+	desc, raw, err := a.backend.manifest(ctx, what)
+	if err != nil {
+		return nil, err
+	}
+	if err := Agree(ref, desc.Digest); err != nil {
+		return nil, err
+	}
+	out, err := decodeArtifact(desc, raw)
+	if err != nil {
+		return nil, &Error{Repository: a.name, Op: "read " + what, Kind: ErrCorrupt, Err: err}
+	}
+	return out, nil
+}
+
+func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
+	var m struct {
+		MediaType    string               `json:"mediaType"`
+		ArtifactType string               `json:"artifactType"`
+		Config       *ocispec.Descriptor  `json:"config"`
+		Manifests    []ocispec.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	out := &Artifact{Digest: desc.Digest, Size: desc.Size, MediaType: desc.MediaType, ArtifactType: m.ArtifactType, Manifests: m.Manifests}
+	if m.MediaType != "" {
+		out.MediaType = m.MediaType
+	}
+	if out.ArtifactType == "" && m.Config != nil {
+		out.ArtifactType = m.Config.MediaType
+	}
+	for _, c := range m.Manifests {
+		if c.Digest.Validate() != nil || c.Digest.Algorithm() != digest.SHA256 || c.Size < 0 {
+			return nil, fmt.Errorf("child digest %.100q", c.Digest)
+		}
+	}
+	return out, nil
+}
+
+// Referrers returns the manifests whose subject is d, by the referrers API
+// or, where a registry has none, by the fallback tag.
+func (a *Artifacts) Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Descriptor, error) {
+	return a.backend.referrers(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: d})
+}

@@ -1,0 +1,31 @@
+package registrystore
+
+import (
+	"context"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// backend is one OCI repository: in a registry or an image layout. It moves
+// bytes and checks that they are what descriptors say; every read is bounded
+// before it is made. Its errors are *Error.
+type backend interface {
+	// resolve returns what a tag or digest names: its media type, digest, size.
+	resolve(ctx context.Context, ref string) (ocispec.Descriptor, error)
+	// manifest returns the manifest that a tag or digest names, at most
+	// metadata.MaxManifest bytes.
+	manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error)
+	// blob returns the bytes of desc, whose size the caller has bounded.
+	blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error)
+	// tags returns all tags in no order, none for a repository without any.
+	tags(ctx context.Context) ([]string, error)
+	// pushBlob stores data. It does not ask first whether it is there.
+	pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error
+	// pushManifest stores a manifest under a tag, or without one under its
+	// digest. A tag that may move is sent once and never repeated.
+	pushManifest(ctx context.Context, tag string, desc ocispec.Descriptor, data []byte, moves bool) error
+	// remove takes the tags away, with the manifests that had no other.
+	remove(ctx context.Context, tags []string) error
+	// referrers returns the manifests whose subject is desc.
+	referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error)
+}

@@ -1,0 +1,186 @@
+package registrystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// Journal returns t as a writer sees it: with a lock if it is a layout.
+func (t *Trust) Journal() tuf.Journal {
+	if b, ok := t.backend.(*layoutBackend); ok {
+		return &lockedTrust{t, b}
+	}
+	return t
+}
+
+// lockedTrust is a trust repository in an image layout.
+type lockedTrust struct {
+	*Trust
+	layout *layoutBackend
+}
+
+// Lock keeps other writers out, of this process and others, until unlock.
+func (t *lockedTrust) Lock(ctx context.Context) (func() error, error) {
+	unlock, err := t.layout.lock(ctx)
+	if err != nil {
+		return nil, t.layout.wrap("lock", err)
+	}
+	t.layout.held = true
+	return func() error {
+		t.layout.held = false
+		return unlock()
+	}, nil
+}
+
+// Latest returns the publication that latest names.
+func (t *Trust) Latest(ctx context.Context) (*tuf.Publication, error) {
+	p, _, err := t.read(ctx, metadata.TagLatest)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", tuf.ErrNotFound, err)
+	}
+	return p, err
+}
+
+// Read returns a listed publication.
+func (t *Trust) Read(ctx context.Context, e tuf.Entry) (*tuf.Publication, error) {
+	p, _, err := t.read(ctx, e.Tag)
+	if err == nil && !e.Draft && e.Digest != p.Identity()[:min(12, len(p.Identity()))] {
+		return nil, fmt.Errorf("%s: tag %s: %w: it holds publication %.12s", t.name, e.Tag, tuf.ErrUnreadable, p.Identity())
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: %w", tuf.ErrUnreadable, err)
+	}
+	return p, err
+}
+
+// Fetch returns the bytes of a file of a publication.
+func (t *Trust) Fetch(ctx context.Context, f tuf.File) ([]byte, error) {
+	if f.Data != nil {
+		return f.Data, nil
+	}
+	return t.file(ctx, f)
+}
+
+// PushDraft stores the files of p that are not there yet, then p itself.
+func (t *Trust) PushDraft(ctx context.Context, p *tuf.Publication) (tuf.Entry, error) {
+	draft := *p
+	draft.Timestamp = tuf.File{}
+	raw, err := encodeState(&draft)
+	if err != nil {
+		return tuf.Entry{}, err
+	}
+	tag := draftTag(p.Snapshot.Version, digest.FromBytes(raw))
+	return t.push(ctx, &draft, raw, tag)
+}
+
+// Commit stores the publication under its append-only tag.
+func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, error) {
+	raw, err := encodeState(p)
+	if err != nil {
+		return tuf.Entry{}, err
+	}
+	root := p.Roots[len(p.Roots)-1].Version
+	e, err := t.push(ctx, p, raw, stateTag(root, p.Snapshot.Version, p.Identity()))
+	if err == nil || refused(err) {
+		return e, err
+	}
+	return e, t.settle(ctx, e.Tag, digest.FromBytes(raw), err)
+}
+
+// settle finds out whether a write whose answer was lost took effect.
+func (t *Trust) settle(ctx context.Context, tag string, want digest.Digest, cause error) error {
+	desc, err := t.backend.resolve(ctx, tag)
+	if err == nil && desc.Digest == want {
+		return nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", tuf.ErrOutcomeUnknown, cause)
+}
+
+func (t *Trust) push(ctx context.Context, p *tuf.Publication, raw []byte, tag string) (tuf.Entry, error) {
+	e, ok := parseTag(tag)
+	if !ok {
+		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, tag)
+	}
+	if err := t.pushFiles(ctx, p); err != nil {
+		return e, err
+	}
+	return e, t.backend.pushManifest(ctx, tag, manifestDescriptor(raw), raw, false)
+}
+
+func manifestDescriptor(raw []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+}
+
+// pushFiles stores what the repository is not known to hold, all at once, and
+// the empty config. What no manifest inlines is read back: a registry may
+// claim to have a blob that its collector took.
+func (t *Trust) pushFiles(ctx context.Context, p *tuf.Publication) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	empty := ocispec.DescriptorEmptyJSON
+	if !t.isThere(empty.Digest) {
+		g.Go(func() error { return t.store(ctx, empty, empty.Data, false) })
+	}
+	for _, f := range p.Files() {
+		if t.isThere(f.Digest) {
+			continue
+		}
+		if f.Data == nil {
+			return fmt.Errorf("%s: %s version %d is not stored here and its bytes are not at hand", t.name, f.Role, f.Version)
+		}
+		desc := ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length}
+		g.Go(func() error { return t.store(ctx, desc, f.Data, f.Length > metadata.MaxInlineFile) })
+	}
+	return g.Wait()
+}
+
+func (t *Trust) store(ctx context.Context, desc ocispec.Descriptor, data []byte, readBack bool) error {
+	if err := t.backend.pushBlob(ctx, desc, data); err != nil {
+		return err
+	}
+	if readBack {
+		if _, err := t.backend.blob(ctx, desc); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	t.there[desc.Digest] = true
+	t.mu.Unlock()
+	return nil
+}
+
+func (t *Trust) isThere(d digest.Digest) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.there[d]
+}
+
+// Advance points latest at p: one request, never repeated.
+func (t *Trust) Advance(ctx context.Context, p *tuf.Publication) error {
+	raw, err := encodeState(p)
+	if err != nil {
+		return err
+	}
+	return t.backend.pushManifest(ctx, metadata.TagLatest, manifestDescriptor(raw), raw, true)
+}
+
+// Delete removes listed publications.
+func (t *Trust) Delete(ctx context.Context, entries ...tuf.Entry) error {
+	tags := make([]string, len(entries))
+	for i, e := range entries {
+		tags[i] = e.Tag
+	}
+	return t.backend.remove(ctx, tags)
+}

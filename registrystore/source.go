@@ -1,0 +1,186 @@
+package registrystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// maxTries is how many state tags a reader opens where latest does not help.
+const maxTries = 4
+
+// Open reads the newest publication: the one that latest names, or where that
+// is missing or no publication, the highest of the listed states that can be
+// read. One request if latest is usable.
+func (t *Trust) Open(ctx context.Context) error {
+	t.state = nil
+	if k := t.cache.latest(t.name); k != nil && t.conditional {
+		ctx = withKnown(ctx, k)
+	}
+	p, raw, err := t.read(ctx, metadata.TagLatest)
+	if err == nil {
+		t.state = p
+		t.cache.putLatest(t.name, raw)
+		return nil
+	}
+	if !errors.Is(err, ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) {
+		return err
+	}
+	return t.openListed(ctx, 0, err)
+}
+
+// openListed tries the highest listed states of at least version.
+func (t *Trust) openListed(ctx context.Context, version int64, cause error) error {
+	entries, err := t.List(ctx)
+	if err != nil {
+		return err
+	}
+	states := newestStates(entries)
+	for _, e := range states[:min(len(states), maxTries)] {
+		if e.Version < version {
+			break
+		}
+		p, _, err := t.read(ctx, e.Tag)
+		if err == nil {
+			t.state = p
+			return nil
+		}
+		cause = err
+	}
+	return cause
+}
+
+// Prefetch fetches in one parallel batch what an update will ask for: roots,
+// snapshot, targets, and the role files whose unsigned hints match. If the
+// reader knows of a newer timestamp than this repository's latest has, the
+// listed states are tried first.
+func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
+	if t.state == nil {
+		return
+	}
+	if want.Timestamp > 0 && t.behind(want.Timestamp) {
+		was := t.state
+		if t.openListed(ctx, want.Timestamp, nil) != nil || t.state == nil {
+			t.state = was
+		}
+	}
+	t.fetchAll(ctx, t.wanted(want))
+}
+
+func (t *Trust) behind(version int64) bool {
+	raw := t.local(t.state.Timestamp.Digest)
+	if raw == nil {
+		return false
+	}
+	f, err := metadata.Decode(metadata.RoleTimestamp, raw)
+	return err == nil && f.Version < version
+}
+
+func (t *Trust) wanted(want tuf.Want) []tuf.File {
+	p := t.state
+	var out []tuf.File
+	if len(p.Roots) > 0 && p.RootPack.Digest != "" && want.AfterRoot+1 < p.Roots[0].Version {
+		out = append(out, p.RootPack)
+	}
+	for _, f := range p.Roots {
+		if f.Version > want.AfterRoot {
+			out = append(out, f)
+		}
+	}
+	for _, f := range []tuf.File{p.Timestamp, p.Snapshot, p.Targets} {
+		if !want.Has(f.Role, f.Digest.Encoded()) {
+			out = append(out, f)
+		}
+	}
+	return append(out, t.hinted(want)...)
+}
+
+// hinted picks the role files that the search will probably open, within
+// bounds that a lying hint cannot lift.
+func (t *Trust) hinted(want tuf.Want) []tuf.File {
+	var out []tuf.File
+	size := int64(0)
+	for _, f := range t.state.Roles {
+		if !want.Hinted(f.Patterns) || want.Has(f.Role, f.Digest.Encoded()) {
+			continue
+		}
+		if size += f.Length; size > metadata.MaxPrefetch || len(out) == metadata.MaxPrefetches {
+			break
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// Timestamp returns the timestamp of the publication that Open found.
+func (t *Trust) Timestamp(ctx context.Context) ([]byte, error) {
+	return t.file(ctx, t.state.Timestamp)
+}
+
+// File returns a file by the hash that signed metadata gives it, else by its
+// name in the publication that Open found.
+func (t *Trust) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	if d := want.Hashes.Digest(); d != "" && want.Length > 0 {
+		return t.file(ctx, tuf.File{Role: role, Version: want.Version, Length: want.Length, Digest: d})
+	}
+	f := t.state.Snapshot
+	ok := true
+	if role != metadata.RoleSnapshot {
+		f, ok = t.state.Role(role)
+	}
+	if !ok || f.Version != want.Version {
+		return nil, fmt.Errorf("%s: %w: %s version %d", t.name, tuf.ErrNotFound, role, want.Version)
+	}
+	return t.file(ctx, f)
+}
+
+// Root returns a root from its layer or from the root pack.
+func (t *Trust) Root(ctx context.Context, version int64) ([]byte, error) {
+	for _, f := range t.state.Roots {
+		if f.Version == version {
+			return t.file(ctx, f)
+		}
+	}
+	if p := t.state; p.RootPack.Digest != "" && version < p.Roots[0].Version {
+		return t.packed(ctx, version)
+	}
+	return nil, fmt.Errorf("%s: %w: root version %d", t.name, tuf.ErrNotFound, version)
+}
+
+func (t *Trust) packed(ctx context.Context, version int64) ([]byte, error) {
+	if t.roots == nil {
+		raw, err := t.file(ctx, t.state.RootPack)
+		if err != nil {
+			return nil, err
+		}
+		if t.roots, err = unpackRoots(raw); err != nil {
+			return nil, fmt.Errorf("%s: root pack: %w", t.name, err)
+		}
+	}
+	if raw := t.roots[version]; raw != nil {
+		return raw, nil
+	}
+	return nil, fmt.Errorf("%s: %w: root version %d", t.name, tuf.ErrNotFound, version)
+}
+
+// unpackRoots reads a root pack: a JSON array of the files as base64 strings,
+// so that each keeps its bytes.
+func unpackRoots(raw []byte) (map[int64][]byte, error) {
+	var files [][]byte
+	if err := json.Unmarshal(raw, &files); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	out := make(map[int64][]byte, len(files))
+	for _, f := range files {
+		root, err := metadata.Decode(metadata.RoleRoot, f)
+		if err != nil {
+			return nil, err
+		}
+		out[root.Version] = f
+	}
+	return out, nil
+}
