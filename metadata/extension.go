@@ -3,6 +3,7 @@ package metadata
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // extensionName is the member that holds what Carnet adds to an object.
@@ -39,4 +40,32 @@ func textsOrAbsent(list []string) Value {
 
 func isHex(s string, n int) bool {
 	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// durations reads an object of names to durations in Go's form, "24h0m0s".
+func (f *fields) durations(name string) map[string]time.Duration {
+	v := f.may(name, Object)
+	if v.kind == Absent {
+		return nil
+	}
+	out := make(map[string]time.Duration, len(v.members))
+	for _, m := range v.members {
+		d, err := time.ParseDuration(m.Value.Str())
+		if err != nil || d < time.Second || d%time.Second != 0 {
+			f.fail("%s: %s: want whole seconds like \"24h\", found %.40q", name, m.Name, m.Value.Str())
+		}
+		out[m.Name] = d
+	}
+	return out
+}
+
+func durationsOrAbsent(list map[string]time.Duration) Value {
+	if len(list) == 0 {
+		return Value{}
+	}
+	m := make([]Member, 0, len(list))
+	for name, d := range list {
+		m = append(m, Member{name, Text(d.String())})
+	}
+	return Struct(m...)
 }

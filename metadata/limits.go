@@ -23,5 +23,5 @@ const (
 	MaxInlineTotal = 128 << 10 // all files inlined in one manifest
 	MaxPrefetch    = 8 << 20   // role files fetched on an unsigned hint, in all
 	MaxPrefetches  = 16        // role files fetched on an unsigned hint
-	MaxAncestors   = 64        // publication identities in a timestamp
+	MaxAncestors   = 64        // publications that a snapshot names as its ancestors
 )

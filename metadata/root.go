@@ -1,5 +1,7 @@
 package metadata
 
+import "time"
+
 // Root is the content of a root file (TUF 4.3).
 type Root struct {
 	Header
@@ -19,7 +21,10 @@ type RootExtension struct {
 	// Refreshers are the IDs of the timestamp keys whose timestamps settle a
 	// withdrawal.
 	Refreshers []string
-	extra      []Member
+	// Expiry is how long a new file of a role lives from its signing, in whole
+	// seconds: by top-level role, and "delegated" for all others.
+	Expiry map[string]time.Duration
+	extra  []Member
 }
 
 func root(o *fields, h Header) *Root {
@@ -48,7 +53,8 @@ func rootExtension(o *fields) *RootExtension {
 	if !isHex(x.ID, 32) {
 		e.fail("id: want 32 hexadecimal digits, found %q", x.ID)
 	}
-	critical(e, "id", "name", "refreshers")
+	x.Expiry = e.durations("expiry")
+	critical(e, "id", "name", "refreshers", "expiry")
 	x.extra = e.rest()
 	return x
 }
@@ -57,7 +63,7 @@ func (x *RootExtension) value() Value {
 	if x == nil {
 		return Value{}
 	}
-	return Struct(append([]Member{{"id", Text(x.ID)}, {"name", textOrAbsent(x.Name)}, {"refreshers", textsOrAbsent(x.Refreshers)}}, x.extra...)...)
+	return Struct(append([]Member{{"id", Text(x.ID)}, {"name", textOrAbsent(x.Name)}, {"refreshers", textsOrAbsent(x.Refreshers)}, {"expiry", durationsOrAbsent(x.Expiry)}}, x.extra...)...)
 }
 
 // Canonical returns the bytes to sign.

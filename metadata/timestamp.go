@@ -57,11 +57,7 @@ type TimestampExtension struct {
 	// Issued is when the file was signed: what a verifier's max-age counts
 	// from. UTC, whole seconds.
 	Issued time.Time
-	// Parents are the identities (the SHA-256 of the timestamp file, in
-	// lower-case hexadecimal) of the publications that this one contains,
-	// the nearest first, at most [MaxAncestors].
-	Parents []string
-	extra   []Member
+	extra  []Member
 }
 
 func timestamp(o *fields, h Header) *Timestamp {
@@ -82,16 +78,8 @@ func timestampExtension(o *fields) *TimestampExtension {
 		return nil
 	}
 	e := o.child(extensionName, v)
-	x := &TimestampExtension{Issued: e.time("issued"), Parents: e.texts("parents", e.may("parents", Array))}
-	if len(x.Parents) > MaxAncestors {
-		e.fail("parents: %d where at most %d are allowed", len(x.Parents), MaxAncestors)
-	}
-	for _, p := range x.Parents {
-		if !isHex(p, 64) {
-			e.fail("parents: want SHA-256 in hexadecimal, found %q", p)
-		}
-	}
-	critical(e, "issued", "parents")
+	x := &TimestampExtension{Issued: e.time("issued")}
+	critical(e, "issued")
 	x.extra = e.rest()
 	return x
 }
@@ -100,7 +88,7 @@ func (x *TimestampExtension) value() Value {
 	if x == nil {
 		return Value{}
 	}
-	return Struct(append([]Member{{"issued", Text(FormatTime(x.Issued))}, {"parents", textsOrAbsent(x.Parents)}}, x.extra...)...)
+	return Struct(append([]Member{{"issued", Text(FormatTime(x.Issued))}}, x.extra...)...)
 }
 
 // Canonical returns the bytes to sign.

@@ -53,7 +53,7 @@ func (t *Trust) Latest(ctx context.Context) (*tuf.Publication, error) {
 // Read returns a listed publication.
 func (t *Trust) Read(ctx context.Context, e tuf.Entry) (*tuf.Publication, error) {
 	p, _, err := t.read(ctx, e.Tag)
-	if err == nil && !e.Draft && e.Digest != p.Identity()[:min(12, len(p.Identity()))] {
+	if err == nil && (e.Digest != p.Identity()[:12] || e.Draft != p.IsDraft()) {
 		return nil, fmt.Errorf("%s: tag %s: %w: it holds publication %.12s", t.name, e.Tag, tuf.ErrUnreadable, p.Identity())
 	}
 	if errors.Is(err, ErrNotFound) {
@@ -78,8 +78,7 @@ func (t *Trust) PushDraft(ctx context.Context, p *tuf.Publication) (tuf.Entry, e
 	if err != nil {
 		return tuf.Entry{}, err
 	}
-	tag := draftTag(p.Snapshot.Version, digest.FromBytes(raw))
-	return t.push(ctx, &draft, raw, tag)
+	return t.push(ctx, &draft, raw, draftTag(p.Snapshot.Version, p.Identity()))
 }
 
 // Commit stores the publication under its append-only tag.
@@ -90,7 +89,7 @@ func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, erro
 	}
 	root := p.Roots[len(p.Roots)-1].Version
 	e, err := t.push(ctx, p, raw, stateTag(root, p.Snapshot.Version, p.Identity()))
-	if err == nil || refused(err) {
+	if err == nil || refused(err) && !errors.Is(err, ErrImmutable) {
 		return e, err
 	}
 	return e, t.settle(ctx, e.Tag, digest.FromBytes(raw), err)
@@ -102,8 +101,11 @@ func (t *Trust) settle(ctx context.Context, tag string, want digest.Digest, caus
 	if err == nil && desc.Digest == want {
 		return nil
 	}
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return cause
+	case err == nil && errors.Is(cause, ErrImmutable):
+		return fmt.Errorf("%w: %w", tuf.ErrOccupied, cause)
 	}
 	return fmt.Errorf("%w: %w", tuf.ErrOutcomeUnknown, cause)
 }

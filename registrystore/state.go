@@ -35,7 +35,7 @@ func encodeState(p *tuf.Publication) ([]byte, error) {
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaTypeManifest,
 		ArtifactType: metadata.ArtifactTypeState, Config: ocispec.DescriptorEmptyJSON,
 	}
-	if p.Identity() == "" {
+	if p.IsDraft() {
 		m.ArtifactType = metadata.ArtifactTypeDraft
 	}
 	budget := inlineBudget{left: metadata.MaxInlineTotal}
@@ -179,8 +179,8 @@ func stateTag(root, timestamp int64, identity string) string {
 	return fmt.Sprintf("%s%012d.%012d.%.12s", metadata.TagPrefixState, root, timestamp, identity)
 }
 
-func draftTag(version int64, manifest digest.Digest) string {
-	return fmt.Sprintf("%s%012d.%.12s", metadata.TagPrefixDraft, version, manifest.Encoded())
+func draftTag(version int64, identity string) string {
+	return fmt.Sprintf("%s%012d.%.12s", metadata.TagPrefixDraft, version, identity)
 }
 
 // parseTag takes a state's or draft's tag apart. Tags of any other form are

@@ -115,14 +115,12 @@ func NewFile(role string, version int64, raw []byte) File {
 	return File{Role: role, Version: version, Length: int64(len(raw)), Digest: digest.FromBytes(raw), Data: raw}
 }
 
-// Identity returns what names the publication: the SHA-256 of its timestamp
-// in lower-case hexadecimal, or "" for a draft.
-func (p *Publication) Identity() string {
-	if p.Timestamp.Digest == "" {
-		return ""
-	}
-	return p.Timestamp.Digest.Encoded()
-}
+// Identity returns what names the publication, a draft like the state that is
+// committed from it: the SHA-256 of its snapshot in lower-case hexadecimal.
+func (p *Publication) Identity() string { return p.Snapshot.Digest.Encoded() }
+
+// IsDraft reports whether no timestamp seals the publication yet.
+func (p *Publication) IsDraft() bool { return p.Timestamp.Digest == "" }
 
 // Entry is a listed state or draft: a tag taken apart. Nothing about it is
 // believed before the publication is read and verified.
@@ -131,7 +129,7 @@ type Entry struct {
 	Draft   bool
 	Root    int64  // 0 for a draft
 	Version int64  // timestamp's version, which is snapshot's
-	Digest  string // first 12 hexadecimal digits of the identity, or of a draft's manifest
+	Digest  string // first 12 hexadecimal digits of the identity
 }
 
 // ErrUnreadable is what a Journal wraps when an entry is listed but cannot be
@@ -159,13 +157,18 @@ type Journal interface {
 	// Commit stores timestamp and the state manifest under its append-only
 	// tag. When it returns nil the publication is acknowledged. If the answer
 	// is lost it reads the tag back, and returns nil only if the state is
-	// there. An error that wraps ErrOutcomeUnknown says that could not be told.
+	// there. An error that wraps ErrOutcomeUnknown says that could not be told;
+	// one that wraps ErrOccupied, that the tag is taken and does not move: by
+	// another writer that sealed the same snapshot, or by garbage.
 	Commit(ctx context.Context, p *Publication) (Entry, error)
 	// Advance moves latest to p, one PUT without retry.
 	Advance(ctx context.Context, p *Publication) error
 	// Delete removes tags (prune). Registries that cannot say so.
 	Delete(ctx context.Context, e ...Entry) error
 }
+
+// ErrOccupied says that a state's tag exists and holds other bytes.
+var ErrOccupied = errors.New("the state's tag is taken")
 
 // ErrOutcomeUnknown says that a write may or may not have taken effect. To
 // repeat the command is safe.
