@@ -1,0 +1,191 @@
+package carnet_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/carnet-project/carnet/"
+
+// A room is a top-level directory: what its product code may import.
+type room struct {
+	rooms   []string // rooms of this module
+	modules []string // other modules, by prefix
+	pure    bool     // bytes in, values out: no disk, network, randomness
+}
+
+var (
+	oci     = []string{"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec"}
+	keys    = []string{"github.com/sigstore/sigstore/pkg/", "github.com/secure-systems-lab/go-securesystemslib"}
+	flock   = []string{"github.com/gofrs/flock"}
+	oras    = []string{"oras.land/oras-go/v2"}
+	yaml    = []string{"go.yaml.in/yaml/v3"}
+	sync    = []string{"golang.org/x/sync"}
+	command = []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}
+	harness = []string{
+		"github.com/theupdateframework/go-tuf/v2", "github.com/distribution/distribution/v3",
+		"github.com/google/go-containerregistry", "github.com/rogpeppe/go-internal", "github.com/stretchr/testify",
+	}
+)
+
+// rooms is the table of DESIGN.md.
+var rooms = map[string]room{
+	"metadata":      {pure: true, modules: oci},
+	"delegations":   {pure: true, modules: oci, rooms: []string{"metadata"}},
+	"tuf":           {modules: slices.Concat(oci, keys, sync), rooms: []string{"metadata", "delegations"}},
+	"revocation":    {modules: slices.Concat(oci, sync), rooms: []string{"metadata", "delegations", "tuf"}},
+	"registrystore": {modules: slices.Concat(oci, oras, flock, sync), rooms: []string{"metadata", "tuf"}},
+	"verify":        {modules: slices.Concat(oci, yaml, flock, sync), rooms: []string{"metadata", "delegations", "tuf", "revocation", "registrystore"}},
+	"fixtures": {
+		modules: slices.Concat(oci, keys, oras, flock, yaml, sync, harness),
+		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
+	},
+	"cmd": {
+		modules: slices.Concat(oci, sync, command),
+		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
+	},
+}
+
+// What tools own and libraries must not touch: printing, flags, exits.
+var commandOnly = []string{"flag", "log", "log/slog"}
+
+// What a pure room has no business with.
+var impure = []string{"os", "net", "io/fs", "io/ioutil", "path/filepath", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "embed"}
+
+// source is one Go file, as far as its imports go.
+type source struct {
+	path    string // with slashes, below the module's root
+	pkg     string
+	imports []string
+}
+
+func (s source) room() string {
+	first, _, _ := strings.Cut(s.path, "/")
+	return first
+}
+
+// external reports whether nothing can import the file: it is a test of
+// another package, or a test of a command.
+func (s source) external() bool {
+	return strings.HasSuffix(s.path, "_test.go") && (strings.HasSuffix(s.pkg, "_test") || s.pkg == "main")
+}
+
+// violations lists the imports of s that its room may not have. Internal
+// tests may import what their room may, and the testing modules.
+func violations(s source) []string {
+	r, ok := rooms[s.room()]
+	if !ok {
+		return []string{s.path + " is in no room"}
+	}
+	if s.external() {
+		return nil
+	}
+	if strings.HasSuffix(s.path, "_test.go") {
+		r.modules, r.pure = slices.Concat(r.modules, harness), false
+	}
+	var out []string
+	for _, imp := range s.imports {
+		if !r.allows(s.room(), imp) {
+			out = append(out, s.path+" imports "+imp)
+		}
+	}
+	return out
+}
+
+func (r room) allows(name, imp string) bool {
+	if own, ok := strings.CutPrefix(imp, module); ok {
+		first, _, _ := strings.Cut(own, "/")
+		return first == name || slices.Contains(r.rooms, first)
+	}
+	if host, _, _ := strings.Cut(imp, "/"); strings.Contains(host, ".") {
+		return slices.ContainsFunc(r.modules, func(m string) bool { return strings.HasPrefix(imp, m) })
+	}
+	if r.pure && within(impure, imp) {
+		return false
+	}
+	return name == "cmd" || !within(commandOnly, imp)
+}
+
+// within reports whether imp is one of the packages or below one of them.
+func within(packages []string, imp string) bool {
+	return slices.ContainsFunc(packages, func(p string) bool { return imp == p || strings.HasPrefix(imp, p+"/") })
+}
+
+func sources(t *testing.T) []source {
+	var out []source
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") && path != "rooms_test.go" {
+			out = append(out, parse(t, path))
+		}
+		return nil
+	}))
+	return out
+}
+
+func parse(t *testing.T, path string) source {
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	require.NoError(t, err)
+	s := source{path: filepath.ToSlash(path), pkg: f.Name.Name}
+	for _, spec := range f.Imports {
+		imp, err := strconv.Unquote(spec.Path.Value)
+		require.NoError(t, err)
+		s.imports = append(s.imports, imp)
+	}
+	return s
+}
+
+func TestRoomsImportDownwardsOnly(t *testing.T) {
+	files := sources(t)
+	require.Greater(t, len(files), 30, "no sources: the test looked in the wrong place")
+	for _, s := range files {
+		assert.Empty(t, violations(s))
+	}
+}
+
+func TestViolationsAreFound(t *testing.T) {
+	for _, s := range []source{
+		{"metadata/a.go", "metadata", []string{module + "tuf"}},
+		{"metadata/a.go", "metadata", []string{"os"}},
+		{"metadata/a.go", "metadata", []string{"net/http"}},
+		{"tuf/a.go", "tuf", []string{module + "registrystore"}},
+		{"tuf/a.go", "tuf", []string{"oras.land/oras-go/v2/registry"}},
+		{"tuf/a.go", "tuf", []string{"github.com/theupdateframework/go-tuf/v2/metadata"}},
+		{"tuf/a.go", "tuf", []string{"github.com/stretchr/testify/require"}},
+		{"tuf/a_test.go", "tuf", []string{module + "fixtures"}},
+		{"verify/a.go", "verify", []string{"log/slog"}},
+		{"verify/a.go", "verify", []string{module + "fixtures"}},
+		{"verify/a.go", "verify", []string{"oras.land/oras-go/v2"}},
+		{"registrystore/a.go", "registrystore", []string{module + "verify"}},
+		{"cmd/carnet/a.go", "main", []string{module + "fixtures"}},
+		{"cmd/carnet/a.go", "main", []string{"oras.land/oras-go/v2"}},
+		{"helpers/a.go", "helpers", nil},
+	} {
+		assert.NotEmpty(t, violations(s), "%v", s)
+	}
+}
+
+func TestTestsMayImportFixtures(t *testing.T) {
+	for _, s := range []source{
+		{"tuf/a_test.go", "tuf_test", []string{module + "fixtures", "github.com/theupdateframework/go-tuf/v2/metadata"}},
+		{"tuf/a_test.go", "tuf", []string{"github.com/stretchr/testify/require"}},
+		{"metadata/a_test.go", "metadata", []string{"os"}},
+		{"cmd/carnet/a_test.go", "main", []string{module + "fixtures"}},
+	} {
+		assert.Empty(t, violations(s), "%v", s)
+	}
+}
