@@ -159,14 +159,16 @@ func signatures(o *fields) []Signature {
 	return out
 }
 
-// Seal joins canonical signed bytes and signatures to a file.
+// Seal joins canonical signed bytes and signatures to a file. The file is
+// JSON: what stands between the signatures and the canonical form is only
+// that control characters are escaped.
 func Seal(signed []byte, signatures []Signature) []byte {
 	list := make([]Value, len(signatures))
 	for i, s := range signatures {
 		list[i] = Struct(Member{"keyid", Text(s.KeyID)}, Member{"sig", Text(hex.EncodeToString(s.Sig))})
 	}
 	out := append([]byte(`{"signatures":`), List(list...).Canonical()...)
-	out = append(append(out, `,"signed":`...), signed...)
+	out = appendJSON(append(out, `,"signed":`...), signed)
 	return append(out, '}')
 }
 

@@ -161,6 +161,22 @@ func appendString(dst []byte, s string) []byte {
 	}
 }
 
+// appendJSON appends canonical bytes as JSON: control characters, which can
+// only stand in strings and which canonical JSON writes raw, are escaped.
+func appendJSON(dst, canonical []byte) []byte {
+	for _, c := range canonical {
+		switch {
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c < 0x20:
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
 // ErrJSON is wrapped by every error of [Parse].
 var ErrJSON = errors.New("not the JSON that metadata uses")
 

@@ -29,8 +29,8 @@ func (k Key) value() Value {
 	return Struct(append([]Member{{"keytype", Text(k.Type)}, {"scheme", Text(k.Scheme)}, {"keyval", val}}, k.extra...)...)
 }
 
-// JSON returns the key as TUF writes it, in canonical form.
-func (k Key) JSON() []byte { return k.value().Canonical() }
+// JSON returns the key as TUF lists it.
+func (k Key) JSON() []byte { return appendJSON(nil, k.value().Canonical()) }
 
 // ParseKey reads a key from TUF's JSON.
 func ParseKey(raw []byte) (Key, error) {
