@@ -1,6 +1,9 @@
 package metadata
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Targets is the content of a targets file or of a delegated role's file
 // (TUF 4.5).
@@ -69,6 +72,11 @@ func (t Target) value() Value {
 // Equal reports whether two entries say the same.
 func (t Target) Equal(other Target) bool {
 	return string(t.value().Canonical()) == string(other.value().Canonical())
+}
+
+// Compare orders entries in some way that is the same for everybody.
+func (t Target) Compare(other Target) int {
+	return bytes.Compare(t.value().Canonical(), other.value().Canonical())
 }
 
 // Canonical returns the bytes to sign.

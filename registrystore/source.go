@@ -33,6 +33,9 @@ func (t *Trust) Open(ctx context.Context) error {
 	return t.openListed(ctx, 0, err)
 }
 
+// Publication returns what Open found, or nil.
+func (t *Trust) Publication() *tuf.Publication { return t.state }
+
 // openListed tries the highest listed states of at least version.
 func (t *Trust) openListed(ctx context.Context, version int64, cause error) error {
 	entries, err := t.List(ctx)

@@ -26,6 +26,9 @@ type Options struct {
 	// MaxStaleness extends the expiry of timestamp and snapshot, and of no
 	// other file: for verifiers whose network is a courier.
 	MaxStaleness time.Duration
+	// AllowExpired takes expired files. It is for publishers, who must replace
+	// them, and for looking at them; never for a decision about an artifact.
+	AllowExpired bool
 	// Floor refuses metadata older than what the caller knows from elsewhere.
 	Floor Floor
 }
@@ -152,6 +155,11 @@ func (c *Client) stored(role string) (*metadata.File, error) {
 		return nil, nil
 	}
 	return f, nil
+}
+
+// tooOld reports whether f is expired at t and the caller cares.
+func (c *Client) tooOld(f *metadata.File, t time.Time) bool {
+	return !c.opts.AllowExpired && f.ExpiredAt(t)
 }
 
 func (c *Client) put(role string, f *metadata.File) error {

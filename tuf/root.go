@@ -30,7 +30,7 @@ func (c *Client) updateRoot(ctx context.Context) error {
 		}
 	}
 	// 5.3.10: the newest root must not be expired.
-	if c.root.ExpiredAt(c.opts.Now) {
+	if c.tooOld(c.root, c.opts.Now) {
 		return expired(metadata.RoleRoot, c.root)
 	}
 	if c.opts.Floor.Root > c.root.Version {

@@ -20,7 +20,7 @@ func (c *Client) updateSnapshot(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.ExpiredAt(c.opts.Now.Add(-c.opts.MaxStaleness)) { // 5.5.6
+	if c.tooOld(f, c.opts.Now.Add(-c.opts.MaxStaleness)) { // 5.5.6
 		return expired(metadata.RoleSnapshot, f)
 	}
 	if f == c.snapshot {

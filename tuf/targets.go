@@ -29,6 +29,12 @@ func (c *Client) top() delegations.Edge {
 	}
 }
 
+// Edge finds the delegation that leads to role, the nearest to targets if
+// there are several. It fails with ErrUnknownRole.
+func (c *Client) Edge(ctx context.Context, role string) (delegations.Edge, error) {
+	return findEdge(role, func(e delegations.Edge) (*metadata.Targets, error) { return c.Open(ctx, e) })
+}
+
 // Open returns the file of the role at the end of e, verified against the
 // keys of that delegation: two delegators of one role each need their own
 // threshold of signatures.
@@ -52,7 +58,7 @@ func (c *Client) OpenFile(ctx context.Context, e delegations.Edge) (*metadata.Fi
 	if err := c.verifyEdge(e, f); err != nil {
 		return nil, err
 	}
-	if f.ExpiredAt(c.opts.Now) { // 5.6.5
+	if c.tooOld(f, c.opts.Now) { // 5.6.5
 		return nil, expired(e.Role, f)
 	}
 	if c.roles[e.Role] == nil {

@@ -39,7 +39,7 @@ func (c *Client) updateTimestamp(ctx context.Context) error {
 	if err := c.checkIssued(f); err != nil {
 		return err
 	}
-	if f.ExpiredAt(c.opts.Now.Add(-c.opts.MaxStaleness)) { // 5.4.4
+	if c.tooOld(f, c.opts.Now.Add(-c.opts.MaxStaleness)) { // 5.4.4
 		return expired(metadata.RoleTimestamp, f)
 	}
 	if best.file == nil {

@@ -1,0 +1,48 @@
+package tuf
+
+import (
+	"context"
+	"slices"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// advance points latest at the greatest state: at ours, and if a list then
+// shows a greater one that is properly signed, at that (docs/spec.md,
+// "Latest"). Latest is a hint: a failure is reported and changes nothing.
+func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publication, at Entry) {
+	for range 2 {
+		if err := r.opts.Journal.Advance(ctx, pub); err != nil {
+			r.report("the tag latest was not moved, readers will find %s by the list of tags: %v", at.Tag, err)
+			return
+		}
+		rev, e, err := r.greater(ctx, root, at)
+		if err != nil {
+			r.report("the list of tags could not be read after the publication: %v", err)
+		}
+		if rev == nil {
+			return
+		}
+		pub, at = rev.pub, e
+	}
+}
+
+// greater returns the greatest listed state above at that can be read and is
+// signed, or nil. It tries a bounded number.
+func (r *Repository) greater(ctx context.Context, root *metadata.File, at Entry) (*revision, Entry, error) {
+	entries, err := r.opts.Journal.List(ctx)
+	if err != nil {
+		return nil, at, err
+	}
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Draft || CompareEntries(e, at) <= 0 })
+	slices.SortFunc(entries, func(a, b Entry) int { return CompareEntries(b, a) })
+	for _, e := range entries[:min(len(entries), maxTries)] {
+		if rev, err := r.readRevision(ctx, root, e); err == nil {
+			return rev, e, nil
+		}
+	}
+	return nil, at, nil
+}
+
+// maxTries is how many listed states that cannot be read are passed by.
+const maxTries = 4

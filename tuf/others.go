@@ -1,0 +1,224 @@
+package tuf
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// Limits on what a writer looks at (docs/spec.md, "Join").
+const (
+	window   = metadata.MaxAncestors // versions below the newest
+	maxReads = 32                    // publications read in one round
+)
+
+// others lists the repository and returns the publications that ours does not
+// contain and that are properly signed: states first, the newest first. What
+// cannot be read, breaks a limit or is signed by nobody who may is passed by.
+func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, error) {
+	entries, err := w.repo.opts.Journal.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.listed = entries
+	var out []*revision
+	reads := 0
+	for _, e := range w.unknown(entries, ours) {
+		rev, known := w.seen[e.Tag]
+		if !known {
+			if reads++; reads > maxReads {
+				w.repo.report("more than %d publications are not known here: the older ones are left to their writers", maxReads)
+				break
+			}
+			if rev, err = w.read(ctx, e); err != nil {
+				return nil, err
+			}
+		}
+		if rev != nil && !ours.contains(rev.id) {
+			out = append(out, rev)
+		}
+	}
+	return heads(out), nil
+}
+
+// unknown picks the entries worth reading.
+func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
+	out := slices.Clone(entries)
+	out = slices.DeleteFunc(out, func(e Entry) bool {
+		return ours.knows(e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
+	})
+	slices.SortFunc(out, func(a, b Entry) int {
+		if a.Draft != b.Draft {
+			return cmp.Compare(boolInt(a.Draft), boolInt(b.Draft))
+		}
+		return CompareEntries(b, a)
+	})
+	return out
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// read reads one listed publication and remembers it. A failure concerns that
+// publication alone, unless the command's time is over or root moved on.
+func (w *writing) read(ctx context.Context, e Entry) (*revision, error) {
+	rev, err := w.repo.readRevision(ctx, w.root, e)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if errors.Is(err, errStartOver) {
+		return nil, err
+	}
+	if err != nil {
+		w.repo.report("%s is passed by: %v", e.Tag, err)
+		rev = nil
+	}
+	w.seen[e.Tag] = rev
+	return rev, nil
+}
+
+// heads leaves out what another one contains, and of a draft and the state
+// that was committed from it the draft.
+func heads(revs []*revision) []*revision {
+	var out []*revision
+	for i, a := range revs {
+		contained := slices.ContainsFunc(revs[:i], func(b *revision) bool { return b.id == a.id }) ||
+			slices.ContainsFunc(revs, func(b *revision) bool { return b.id != a.id && b.contains(a.id) })
+		if !contained {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// fold joins others into ours. It returns ours itself if nothing is to do, or
+// one of others if that contains ours and is greater: then it is adopted.
+func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) (*revision, error) {
+	n := next{root: w.root, keep: ours, version: ours.version}
+	parts := []*revision{ours}
+	cur := ours
+	above := ours.version // the version that ours must exceed, if below
+	for _, x := range others {
+		j, err := w.joinOne(ctx, cur, x)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case j == nil: // left to its writers
+			above = max(above, x.version+1)
+		case cur == ours && adopts(ours, x, j):
+			return x, nil
+		case j.equalsOurs && x.version < cur.version:
+		default:
+			parts = append(parts, x)
+			n.keep, n.files, n.hints = cur, j.files, j.hints
+			n.version = max(cur.version+1, x.version+1, above)
+			n.parents = lineage(parts...)
+			if cur, err = w.repo.assemble(ctx, n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if above > cur.version {
+		return w.repo.assemble(ctx, next{root: w.root, keep: cur, version: above, parents: lineage(parts...)})
+	}
+	return cur, nil
+}
+
+// adopts reports whether x contains ours and is greater: more content, then
+// version, then digest.
+func adopts(ours, x *revision, j *joined) bool {
+	if !j.equalsTheirs {
+		return false
+	}
+	if j.equalsOurs {
+		return compareRevisions(x, ours) > 0
+	}
+	return x.version >= ours.version
+}
+
+// joinOne joins x into cur. It returns nil if x is a draft that is left to
+// its writers.
+func (w *writing) joinOne(ctx context.Context, cur, x *revision) (*joined, error) {
+	base, err := w.ancestor(ctx, cur, x)
+	if err != nil {
+		return nil, err
+	}
+	if base == nil {
+		if x.committed && compareRevisions(x, cur) > 0 {
+			return nil, fmt.Errorf("%w: %s, with which nothing recent is shared", errStartOver, short(x))
+		}
+		return nil, nil
+	}
+	j, err := w.repo.join(ctx, w.root, base, cur, x)
+	if err == nil {
+		return j, nil
+	}
+	return nil, w.refusal(ctx, cur, x, err)
+}
+
+// refusal decides what it means that x cannot be joined: nil leaves it to its
+// writers.
+func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) error {
+	var conflict *ConflictError
+	stale := !x.committed && w.repo.age(w.root, x) > DraftLife
+	switch {
+	case errors.Is(err, errForeign) || stale:
+		w.repo.report("%s is passed by: %v", short(x), err)
+		return nil
+	case errors.Is(err, ErrNoKey):
+		if x.committed {
+			return fmt.Errorf("%s, which others committed, must be joined first: %w", short(x), err)
+		}
+		return nil
+	case errors.As(err, &conflict) && cur != w.own:
+		// Perhaps between others, and not with what is wanted here.
+		if _, own := w.joinOne(ctx, w.own, x); own != nil {
+			return own
+		}
+		if !x.committed {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", errStartOver, err)
+	case errors.Is(err, errStartOver) && !x.committed:
+		return fmt.Errorf("%w: somebody is changing the same role and needs more than one signature: wait up to %s", ErrContended, DraftLife.Round(time.Minute))
+	}
+	return err
+}
+
+// ancestor returns the newest publication that both contain, or nil if none
+// is known or readable.
+func (w *writing) ancestor(ctx context.Context, a, b *revision) (*revision, error) {
+	id := ancestor(a, b)
+	if id == "" {
+		return nil, nil
+	}
+	for _, rev := range []*revision{w.base, w.own, a, b} {
+		if rev.id == id {
+			return rev, nil
+		}
+	}
+	for _, rev := range w.seen {
+		if rev != nil && rev.id == id {
+			return rev, nil
+		}
+	}
+	for _, e := range w.listed {
+		if e.Digest != id[:12] {
+			continue
+		}
+		if rev, err := w.read(ctx, e); rev != nil || err != nil {
+			return rev, err
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,186 @@
+package tuf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// revision is a publication whose snapshot is verified, with its place in the
+// publisher's history. Its role files are read when they are needed, and
+// verified where they are used, along the delegations of the joined state.
+type revision struct {
+	id        string
+	version   int64
+	committed bool // a valid timestamp seals it
+	pub       *Publication
+	snapshot  *metadata.File
+	parents   map[string]int64 // id to version, as the snapshot lists them
+	roles     map[string]*metadata.File
+}
+
+func newRevision(pub *Publication, snapshot *metadata.File, committed bool) *revision {
+	rev := &revision{
+		id: Identity(snapshot), version: snapshot.Version, committed: committed, pub: pub, snapshot: snapshot,
+		parents: map[string]int64{}, roles: map[string]*metadata.File{},
+	}
+	if x := snapshot.Snapshot.Carnet; x != nil {
+		for _, p := range x.Parents {
+			rev.parents[p.ID] = p.Version
+		}
+	}
+	return rev
+}
+
+// contains reports whether the revision is id or descends from it, as far as
+// its list of parents reaches.
+func (rev *revision) contains(id string) bool {
+	_, ok := rev.parents[id]
+	return ok || rev.id == id
+}
+
+// knows is contains for the first digits of an identity, as tags have them.
+func (rev *revision) knows(e Entry) bool {
+	if strings.HasPrefix(rev.id, e.Digest) {
+		return true
+	}
+	for id, version := range rev.parents {
+		if version == e.Version && strings.HasPrefix(id, e.Digest) {
+			return true
+		}
+	}
+	return false
+}
+
+// ancestor returns the newest publication that both contain, or "".
+func ancestor(a, b *revision) (id string) {
+	best := int64(0)
+	consider := func(candidate string, version int64) {
+		if version > best && a.contains(candidate) && b.contains(candidate) {
+			id, best = candidate, version
+		}
+	}
+	consider(a.id, a.version)
+	consider(b.id, b.version)
+	for candidate, version := range a.parents {
+		consider(candidate, version)
+	}
+	return id
+}
+
+// lineage returns the parents that a publication made from revs lists: revs
+// and their parents, the newest first. The cut leaves no publication out that
+// is newer than one kept.
+func lineage(revs ...*revision) []metadata.Parent {
+	all := map[string]int64{}
+	for _, rev := range revs {
+		all[rev.id] = rev.version
+		for id, version := range rev.parents {
+			all[id] = version
+		}
+	}
+	out := make([]metadata.Parent, 0, len(all))
+	for id, version := range all {
+		out = append(out, metadata.Parent{Version: version, ID: id})
+	}
+	slices.SortFunc(out, func(a, b metadata.Parent) int {
+		if a.Version != b.Version {
+			return int(min(max(b.Version-a.Version, -1), 1))
+		}
+		return strings.Compare(b.ID, a.ID)
+	})
+	return out[:min(len(out), metadata.MaxAncestors)]
+}
+
+// compareRevisions orders revisions of equal content: version, then digest.
+func compareRevisions(a, b *revision) int {
+	return CompareEntries(Entry{Version: a.version, Digest: a.id}, Entry{Version: b.version, Digest: b.id})
+}
+
+// errForeign says that a listed publication is none that this writer may
+// join: not signed by the keys that the newest root lists, or malformed.
+var errForeign = errors.New("not joined")
+
+// readRevision reads and verifies a listed publication under the trusted root:
+// its snapshot, and if it is a state its timestamp. An expired one is taken.
+func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e Entry) (*revision, error) {
+	pub, err := r.opts.Journal.Read(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	newest := pub.Roots[len(pub.Roots)-1]
+	if newest.Version > root.Version && !e.Draft {
+		return nil, fmt.Errorf("%w: it has root version %d", errStartOver, newest.Version)
+	}
+	snapshot, err := r.verified(ctx, root, pub.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if snapshot.Version != e.Version {
+		return nil, fmt.Errorf("%w: its tag says version %d and its snapshot version %d", errForeign, e.Version, snapshot.Version)
+	}
+	if !e.Draft {
+		if err := r.checkSeal(ctx, root, pub, snapshot); err != nil {
+			return nil, err
+		}
+	}
+	return newRevision(pub, snapshot, !e.Draft), nil
+}
+
+// verified fetches a top-level file and checks it against the root's keys.
+func (r *Repository) verified(ctx context.Context, root *metadata.File, f File) (*metadata.File, error) {
+	raw, err := r.opts.Journal.Fetch(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := metadata.Decode(f.Role, raw)
+	if err == nil {
+		err = VerifyThreshold(f.Role, decoded, root.Root.Keys, root.Root.Roles[f.Role])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	return decoded, nil
+}
+
+// checkSeal checks that a state's timestamp is signed and names its snapshot.
+func (r *Repository) checkSeal(ctx context.Context, root *metadata.File, pub *Publication, snapshot *metadata.File) error {
+	t, err := r.verified(ctx, root, pub.Timestamp)
+	if err != nil {
+		return err
+	}
+	if err := checkFile(metadata.RoleSnapshot, snapshot, t.Timestamp.Snapshot); err != nil || t.Version != snapshot.Version {
+		return fmt.Errorf("%w: timestamp version %d does not name the snapshot beside it: %w", errForeign, t.Version, err)
+	}
+	return nil
+}
+
+// role returns the file of a role as rev's snapshot lists it, unverified but
+// for its hash, or nil if rev has none.
+func (r *Repository) role(ctx context.Context, rev *revision, role string) (*metadata.File, error) {
+	if f := rev.roles[role]; f != nil {
+		return f, nil
+	}
+	want, ok := rev.snapshot.Snapshot.Meta[role]
+	if !ok {
+		return nil, nil
+	}
+	listed, ok := rev.pub.Role(role)
+	if !ok || listed.Digest != want.Hashes.Digest() {
+		return nil, fmt.Errorf("%w: it does not hold %s version %d", errForeign, role, want.Version)
+	}
+	raw, err := r.opts.Journal.Fetch(ctx, listed)
+	if err != nil {
+		return nil, err
+	}
+	f, err := decodeChecked(role, raw, want)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	rev.roles[role] = f
+	return f, nil
+}

@@ -1,0 +1,237 @@
+package tuf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carnet-project/carnet/delegations"
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// ExpiryDelegated is the name under which root lists how long files of
+// delegated roles live; the others are the names of the top-level roles.
+const ExpiryDelegated = "delegated"
+
+// DefaultExpiry is how long a file lives from its signing where root does not
+// say otherwise.
+func DefaultExpiry(role string) time.Duration {
+	switch role {
+	case metadata.RoleTimestamp:
+		return 24 * time.Hour
+	case metadata.RoleSnapshot:
+		return 7 * 24 * time.Hour
+	}
+	return 365 * 24 * time.Hour
+}
+
+func expiry(root *metadata.Root, role string) time.Duration {
+	name := role
+	if !metadata.IsTopLevel(role) {
+		name = ExpiryDelegated
+	}
+	if root.Carnet != nil {
+		if d, ok := root.Carnet.Expiry[name]; ok {
+			return d
+		}
+	}
+	return DefaultExpiry(role)
+}
+
+// MissingKeysError says that a file cannot be signed by enough keys.
+type MissingKeysError struct {
+	Role   string
+	Want   int            // signatures by that many different keys
+	Have   int            // keys that are at hand
+	Absent []metadata.Key // keys of the role that are not at hand
+}
+
+func (e *MissingKeysError) Error() string {
+	ids := make([]string, len(e.Absent))
+	for i, k := range e.Absent {
+		ids[i] = k.ID()[:12]
+	}
+	of := ""
+	if len(ids) > 0 {
+		of = ": missing of " + strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("the role %q needs signatures by %d of its keys and %d are at hand%s", e.Role, e.Want, e.Have, of)
+}
+
+// Is makes errors.Is(err, ErrNoKey) true.
+func (e *MissingKeysError) Is(target error) bool { return target == ErrNoKey }
+
+// sign signs the canonical bytes of role with every key of rk that is at hand.
+func (r *Repository) sign(ctx context.Context, role string, signed []byte, keys metadata.Keys, rk metadata.RoleKeys) (*metadata.File, error) {
+	var signatures []metadata.Signature
+	missing := &MissingKeysError{Role: role, Want: rk.Threshold}
+	for _, id := range rk.KeyIDs {
+		key, ok := keys[id]
+		if !ok {
+			continue
+		}
+		s, err := r.opts.Keys.Signer(ctx, key)
+		if errors.Is(err, ErrNoKey) || errors.Is(err, ErrUnknownKey) {
+			missing.Absent = append(missing.Absent, key)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		sig, err := s.Sign(ctx, signed)
+		if err != nil {
+			return nil, fmt.Errorf("sign %s: %w", role, err)
+		}
+		signatures = append(signatures, metadata.Signature{KeyID: id, Sig: sig})
+	}
+	f, err := metadata.Decode(role, metadata.Seal(signed, signatures))
+	if err != nil {
+		return nil, err
+	}
+	err = VerifyThreshold(role, f, keys, rk)
+	var short *ThresholdError
+	if errors.As(err, &short) && len(missing.Absent) > 0 {
+		missing.Have = short.Got
+		return nil, missing
+	}
+	return f, err
+}
+
+// signRole signs a delegated role's or targets' file.
+func (r *Repository) signRole(ctx context.Context, root *metadata.Root, e delegations.Edge, t *metadata.Targets, version int64) (*metadata.File, error) {
+	out := *t
+	out.Version, out.Expires = version, r.expires(root, e.Role)
+	if e.Role == metadata.RoleTargets {
+		e.Keys, e.RoleKeys = root.Keys, root.Roles[metadata.RoleTargets]
+	}
+	return r.sign(ctx, e.Role, out.Canonical(), e.Keys, e.RoleKeys)
+}
+
+func (r *Repository) expires(root *metadata.Root, role string) time.Time {
+	return r.opts.Now().UTC().Truncate(time.Second).Add(expiry(root, role))
+}
+
+// next is what a new publication is made of.
+type next struct {
+	root    *metadata.File
+	keep    *revision                 // whose files stay where nothing else is said
+	files   map[string]*metadata.File // targets and delegated roles that differ from keep's
+	hints   map[string][]string       // delegated patterns of new roles
+	version int64
+	parents []metadata.Parent
+}
+
+// assemble signs a snapshot over n and returns the draft.
+func (r *Repository) assemble(ctx context.Context, n next) (*revision, error) {
+	s := *n.keep.snapshot.Snapshot
+	s.Meta = maps.Clone(s.Meta)
+	s.Version, s.Expires = n.version, r.expires(n.root.Root, metadata.RoleSnapshot)
+	x := metadata.SnapshotExtension{}
+	if s.Carnet != nil {
+		x = *s.Carnet
+	}
+	x.Parents, s.Carnet = n.parents, &x
+	pub := n.keep.pub.clone()
+	pub.Timestamp = File{}
+	for _, role := range slices.Sorted(maps.Keys(n.files)) {
+		f := fileOf(role, n.files[role])
+		f.Patterns = n.hints[role]
+		if was, ok := pub.Role(role); ok && f.Patterns == nil {
+			f.Patterns = was.Patterns
+		}
+		pub.SetRole(f)
+		s.Meta[role] = metadata.NewMetaFile(f.Version, f.Data)
+	}
+	snapshot, err := r.sign(ctx, metadata.RoleSnapshot, s.Canonical(), n.root.Root.Keys, n.root.Root.Roles[metadata.RoleSnapshot])
+	if err != nil {
+		return nil, err
+	}
+	pub.Snapshot = fileOf(metadata.RoleSnapshot, snapshot)
+	rev := newRevision(pub, snapshot, false)
+	maps.Copy(rev.roles, n.files)
+	return rev, nil
+}
+
+// seal signs a timestamp over a draft (docs/spec.md, "Publication", commit).
+func (r *Repository) seal(ctx context.Context, root *metadata.File, rev *revision) (*Publication, error) {
+	t := metadata.Timestamp{
+		Snapshot: metadata.NewMetaFile(rev.version, rev.snapshot.Raw),
+		Carnet:   &metadata.TimestampExtension{Issued: r.opts.Now().UTC().Truncate(time.Second)},
+	}
+	t.Version, t.Expires = rev.version, r.expires(root.Root, metadata.RoleTimestamp)
+	f, err := r.sign(ctx, metadata.RoleTimestamp, t.Canonical(), root.Root.Keys, root.Root.Roles[metadata.RoleTimestamp])
+	if err != nil {
+		return nil, err
+	}
+	pub := rev.pub.clone()
+	pub.Timestamp = fileOf(metadata.RoleTimestamp, f)
+	return pub, nil
+}
+
+// draw signs what d changed and returns the draft publication.
+func (r *Repository) draw(ctx context.Context, d *Draft) (*revision, error) {
+	base, root := d.state.rev, d.state.Root()
+	n := next{
+		root: root, keep: base, files: map[string]*metadata.File{}, hints: map[string][]string{},
+		version: base.version + 1, parents: lineage(base),
+	}
+	for _, role := range slices.Sorted(maps.Keys(d.edited)) {
+		e, err := d.Edge(ctx, role)
+		if err != nil {
+			return nil, err
+		}
+		f, err := r.signEdited(ctx, d, e)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			n.files[role] = f
+		}
+		if n.hints[role], err = d.patterns(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	return r.assemble(ctx, n)
+}
+
+// signEdited signs an edited role. Where only the delegation to it changed, the
+// keys are not at hand and the signatures that are there suffice, its file
+// stands: nil.
+func (r *Repository) signEdited(ctx context.Context, d *Draft, e delegations.Edge) (*metadata.File, error) {
+	base := d.state.rev
+	t := d.edited[e.Role]
+	f, err := r.signRole(ctx, d.Root(), e, t, base.snapshot.Snapshot.Meta[e.Role].Version+1)
+	if !errors.Is(err, ErrNoKey) {
+		return f, err
+	}
+	was, rerr := r.role(ctx, base, e.Role)
+	if rerr != nil || was == nil || !sameContent(was.Targets, t) || VerifyThreshold(e.Role, was, e.Keys, e.RoleKeys) != nil {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// patterns returns the patterns that are delegated to the role at the end of e.
+func (d *Draft) patterns(ctx context.Context, e delegations.Edge) ([]string, error) {
+	if e.Role == metadata.RoleTargets {
+		return nil, nil
+	}
+	parent, err := d.Edge(ctx, e.Parent)
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.Open(ctx, parent)
+	if err != nil || t.Delegations == nil {
+		return nil, err
+	}
+	for _, r := range t.Delegations.Roles {
+		if r.Name == e.Role {
+			return r.Paths, nil
+		}
+	}
+	return nil, nil
+}
