@@ -20,12 +20,13 @@ var ErrUnknownRole = errors.New("no such role")
 // function that edits it returned.
 type Draft struct {
 	state  *State
+	keys   Keyring
 	edited map[string]*metadata.Targets
 	forced bool // publish even if nothing is different
 }
 
-func newDraft(s *State) *Draft {
-	return &Draft{state: s, edited: map[string]*metadata.Targets{}}
+func newDraft(s *State, keys Keyring) *Draft {
+	return &Draft{state: s, keys: keys, edited: map[string]*metadata.Targets{}}
 }
 
 // Now returns the time of the publication.

@@ -102,7 +102,7 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if err != nil {
 		return nil, err
 	}
-	d := newDraft(state)
+	d := newDraft(state, w.repo.opts.Keys)
 	if err := change(ctx, d); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,191 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/carnet-project/carnet/delegations"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+var (
+	// ErrNoWithdrawals says that a publisher has no withdrawal role: one that
+	// was imported, say.
+	ErrNoWithdrawals = errors.New("the publisher has no withdrawal role")
+	// ErrNotWithdrawn says that there is nothing to lift.
+	ErrNotWithdrawn = errors.New("the artifact is not withdrawn")
+)
+
+// Withdrawal says what is withdrawn, and why.
+type Withdrawal struct {
+	Digest     digest.Digest // of the artifact's manifest
+	Reason     string        // for people; must not be empty
+	Advisory   string        // an id such as CVE-2026-1234, or ""
+	ReplacedBy string        // a target path or digest, or ""
+	By         string        // who withdraws: a name, for people, or ""
+}
+
+// Outcome is what a withdrawal, or lifting one, touched.
+type Outcome struct {
+	// Digests are the artifact and, of an index, the children that are in no
+	// other artifact.
+	Digests []digest.Digest
+	// Paths are the target paths that vouch for them.
+	Paths []string
+}
+
+// Withdraw lets the withdrawal role list w.Digest: it is denied under every
+// name and tag of the publisher from the next publication on. An index takes
+// along the children that are vouched for only through it. To withdraw again
+// replaces the notice and brings the listed paths up to date.
+func Withdraw(ctx context.Context, d *tuf.Draft, w Withdrawal) (*Outcome, error) {
+	if w.Digest.Validate() != nil || w.Digest.Algorithm() != digest.SHA256 {
+		return nil, fmt.Errorf("withdraw %q: want sha256:<64 hexadecimal digits>", w.Digest)
+	}
+	if w.Reason == "" {
+		return nil, errors.New("a withdrawal needs a reason: people will ask")
+	}
+	list, e, err := withdrawals(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	vouched, err := vouchings(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Digests: []digest.Digest{w.Digest}}
+	for _, v := range vouched {
+		if v.statement.Index == w.Digest && !slices.Contains(out.Digests, v.digest) {
+			out.Digests = append(out.Digests, v.digest)
+		}
+	}
+	entries := map[string]metadata.Target{}
+	for _, digest := range out.Digests {
+		out.Paths = append(out.Paths, entriesFor(entries, w, d.Now(), digest, vouched)...)
+	}
+	slices.Sort(out.Paths)
+	return out, apply(ctx, d, e, list, entries, vouched)
+}
+
+// entriesFor adds the entries that withdraw one digest, and returns the paths
+// that vouch for it.
+func entriesFor(entries map[string]metadata.Target, w Withdrawal, now time.Time, d digest.Digest, vouched []vouching) []string {
+	n := &metadata.Notice{
+		Digest: d, Reason: w.Reason, Advisory: w.Advisory, ReplacedBy: w.ReplacedBy, By: w.By, At: now.UTC().Truncate(time.Second),
+	}
+	entry := n.Entry()
+	if d != w.Digest {
+		entry = entry.WithStatement(metadata.Statement{Notice: n, Index: w.Digest})
+	}
+	entries[metadata.WithdrawnPath(d)] = entry
+	var paths []string
+	for _, v := range vouched {
+		if v.digest == d {
+			entries[v.path] = entry
+			paths = append(paths, v.path)
+		}
+	}
+	return paths
+}
+
+// apply writes entries, and drops the paths that stand for a withdrawal which
+// no longer concerns what they vouch for.
+func apply(ctx context.Context, d *tuf.Draft, e delegations.Edge, list *metadata.Targets, entries map[string]metadata.Target, vouched []vouching) error {
+	now := map[string]digest.Digest{}
+	for _, v := range vouched {
+		now[v.path] = v.digest
+	}
+	for _, path := range slices.Sorted(maps.Keys(list.Targets)) {
+		s, err := list.Targets[path].Statement()
+		current, isVouched := now[path]
+		if err == nil && s.Notice != nil && isVouched && current != s.Notice.Digest {
+			if err := d.DropTarget(ctx, e, path); err != nil {
+				return err
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(entries)) {
+		if err := d.SetTarget(ctx, e, path, entries[path]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Lift takes a withdrawal back, with the children that it took along.
+func Lift(ctx context.Context, d *tuf.Draft, lifted digest.Digest) (*Outcome, error) {
+	list, e, err := withdrawals(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := list.Targets[metadata.WithdrawnPath(lifted)]; !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNotWithdrawn, lifted)
+	}
+	out := &Outcome{}
+	for _, path := range slices.Sorted(maps.Keys(list.Targets)) {
+		s, err := list.Targets[path].Statement()
+		own := path == metadata.WithdrawnPath(lifted)
+		if !own && (err != nil || s.Notice == nil || s.Notice.Digest != lifted && s.Index != lifted) {
+			continue
+		}
+		if err := d.DropTarget(ctx, e, path); err != nil {
+			return nil, err
+		}
+		if s.Notice != nil && path == metadata.WithdrawnPath(s.Notice.Digest) {
+			out.Digests = append(out.Digests, s.Notice.Digest)
+		} else {
+			out.Paths = append(out.Paths, path)
+		}
+	}
+	return out, nil
+}
+
+func withdrawals(ctx context.Context, d *tuf.Draft) (*metadata.Targets, delegations.Edge, error) {
+	list, e, err := d.Withdrawals(ctx)
+	if err == nil && list == nil {
+		err = ErrNoWithdrawals
+	}
+	return list, e, err
+}
+
+// vouching is one entry of one role that vouches.
+type vouching struct {
+	role, path string
+	digest     digest.Digest
+	statement  metadata.Statement
+}
+
+// vouchings returns every entry of every role but the withdrawal role. Hash
+// bins are not looked through.
+func vouchings(ctx context.Context, d *tuf.Draft) ([]vouching, error) {
+	var out []vouching
+	open := func(e delegations.Edge) (*metadata.Targets, error) {
+		t, err := d.Open(ctx, e)
+		if err != nil || e.Withdrawal {
+			return t, err
+		}
+		for path, target := range t.Targets {
+			s, err := target.Statement()
+			if err != nil {
+				return nil, fmt.Errorf("role %q: %s: %w", e.Role, path, err)
+			}
+			out = append(out, vouching{role: e.Role, path: path, digest: target.Hashes.Digest(), statement: s})
+		}
+		return t, nil
+	}
+	err := delegations.Walk(open, func(delegations.Edge, metadata.Delegation) error { return nil })
+	slices.SortFunc(out, func(a, b vouching) int {
+		if a.path < b.path {
+			return -1
+		}
+		return 1
+	})
+	return out, err
+}

@@ -1,0 +1,138 @@
+package tuf
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// Change is one kept publication and what it changed against the one before.
+type Change struct {
+	Tag       string
+	Root      int64
+	Timestamp int64
+	Identity  string
+	Issued    time.Time // zero if the timestamp does not say
+	Parents   int       // publications before it that it names
+	Roles     []RoleChange
+	// Unknown says that what it changed cannot be told: the publication
+	// before it is no longer kept.
+	Unknown bool
+	// Err is why the publication could not be read or verified, or nil.
+	Err error
+}
+
+// RoleChange is what happened to one role.
+type RoleChange struct {
+	Role    string
+	Version int64
+	Added   []string // target paths with a new or another entry
+	Removed []string
+	// Delegations reports that whom the role trusts was changed.
+	Delegations bool
+}
+
+// History returns at most n of the kept states, the newest first. What the
+// newest root's keys did not sign, or cannot be read, is in the list with its
+// error.
+func (r *Repository) History(ctx context.Context, n int) ([]Change, error) {
+	state, err := r.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.opts.Journal.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries = states(entries)
+	revs := make([]*revision, 0, n)
+	var out []Change
+	for _, e := range entries[:min(len(entries), n+1)] {
+		rev, err := r.readRevision(ctx, state.Root(), e)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		revs = append(revs, rev)
+		out = append(out, Change{Tag: e.Tag, Root: e.Root, Timestamp: e.Version, Err: err})
+	}
+	for i := range out[:min(len(out), n)] {
+		r.describe(ctx, &out[i], revs[i], revs[i+1:])
+	}
+	return out[:min(len(out), n)], nil
+}
+
+// states returns the states among entries, the newest first.
+func states(entries []Entry) []Entry {
+	out := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Draft })
+	slices.SortFunc(out, func(a, b Entry) int { return CompareEntries(b, a) })
+	return out
+}
+
+func (r *Repository) describe(ctx context.Context, c *Change, rev *revision, older []*revision) {
+	if rev == nil {
+		return
+	}
+	c.Identity, c.Parents = rev.id, len(rev.parents)
+	if raw, err := r.opts.Journal.Fetch(ctx, rev.pub.Timestamp); err == nil {
+		if f, err := metadata.Decode(metadata.RoleTimestamp, raw); err == nil && f.Timestamp.Carnet != nil {
+			c.Issued = f.Timestamp.Carnet.Issued
+		}
+	}
+	before := newestParent(rev, older)
+	if before == nil {
+		c.Unknown = len(rev.parents) > 0
+		before = &revision{snapshot: &metadata.File{Snapshot: &metadata.Snapshot{}}}
+	}
+	if !c.Unknown {
+		c.Roles, c.Err = r.changes(ctx, before, rev)
+	}
+}
+
+func newestParent(rev *revision, older []*revision) *revision {
+	for _, o := range older {
+		if o != nil && rev.contains(o.id) {
+			return o
+		}
+	}
+	return nil
+}
+
+func (r *Repository) changes(ctx context.Context, before, after *revision) ([]RoleChange, error) {
+	var out []RoleChange
+	var errs []error
+	for _, role := range slices.Sorted(maps.Keys(after.snapshot.Snapshot.Meta)) {
+		if digestOf(before, role) == digestOf(after, role) {
+			continue
+		}
+		was, err := r.role(ctx, before, role)
+		now, nerr := r.role(ctx, after, role)
+		if err := errors.Join(err, nerr); err != nil || now == nil {
+			errs = append(errs, err)
+			continue
+		}
+		if was == nil {
+			was = &metadata.File{Targets: &metadata.Targets{}}
+		}
+		out = append(out, roleChange(role, was.Targets, now))
+	}
+	return out, errors.Join(errs...)
+}
+
+func roleChange(role string, was *metadata.Targets, now *metadata.File) RoleChange {
+	c := RoleChange{Role: role, Version: now.Version, Delegations: !sameDelegations(was.Delegations, now.Targets.Delegations)}
+	for _, path := range unionKeys(was.Targets, now.Targets.Targets) {
+		a, b := at(was.Targets, path), at(now.Targets.Targets, path)
+		switch {
+		case sameEntry(a, b):
+		case b == nil:
+			c.Removed = append(c.Removed, path)
+		default:
+			c.Added = append(c.Added, path)
+		}
+	}
+	return c
+}
