@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,17 +32,9 @@ type Options struct {
 	Floor Floor
 }
 
-// Floor is a lower bound for a client that has no state of its own. The zero
-// Floor bounds nothing. The timestamp part is void once the newest root no
-// longer lists every timestamp key of root version Root: versions may start
-// again after keys were taken away.
-type Floor struct {
-	Root      int64
-	Timestamp int64
-}
-
-// Note is something that happened to a source and did not decide the update:
-// a mirror that is behind, a registry that lies or does not answer.
+// Note is something that happened on the way and did not decide the update:
+// a mirror that is behind, a registry that lies or does not answer, a file of
+// the trusted state that is damaged.
 type Note struct {
 	Source string
 	Err    error
@@ -58,15 +49,23 @@ type Client struct {
 	opts  Options
 	notes []Note
 
+	// What the store held, decoded; trusted once the newest root confirms it.
+	known struct{ timestamp, snapshot *metadata.File }
+	saved bool // the store's root is root
+
 	root      *metadata.File
 	timestamp *metadata.File
 	snapshot  *metadata.File
+	current   bool                      // timestamp and snapshot are those of this update
 	roles     map[string]*metadata.File // targets and delegated, as their bytes match snapshot
-	edges     map[string]bool           // parent and role whose threshold was verified
+	edges     map[edge]bool             // delegations whose threshold was verified
 	sources   []Source                  // those that still take part
-	from      string                    // the source of the trusted timestamp, "" for the store
+	from      Source                    // the source of the trusted timestamp, nil for the store
 	floorRoot *metadata.Root            // root version Floor.Root, if it was passed
 }
+
+// edge is one delegation: who trusts which role.
+type edge struct{ parent, role string }
 
 // NewClient returns a client that trusts the pinned root (TUF 5.2). It fails
 // if that file is malformed or not signed by its own keys.
@@ -75,10 +74,10 @@ func NewClient(opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}
-	if err := VerifyThreshold(metadata.RoleRoot, pinned, pinned.Root.Keys, pinned.Root.Roles[metadata.RoleRoot]); err != nil {
+	if err := verifyOwn(pinned); err != nil {
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}
-	c := &Client{opts: opts, root: pinned, roles: map[string]*metadata.File{}, edges: map[string]bool{}}
+	c := &Client{opts: opts, root: pinned, roles: map[string]*metadata.File{}, edges: map[edge]bool{}}
 	c.sources = append(c.sources, opts.Sources...)
 	return c, nil
 }
@@ -104,76 +103,28 @@ func (c *Client) Refresh(ctx context.Context, paths ...string) error {
 // Root returns the trusted root.
 func (c *Client) Root() *metadata.File { return c.root }
 
-// Timestamp returns the trusted timestamp, nil before a successful Refresh.
+// Timestamp returns the trusted timestamp, nil if there is none. After a
+// Refresh that failed it may be the one of an earlier update.
 func (c *Client) Timestamp() *metadata.File { return c.timestamp }
 
-// Snapshot returns the trusted snapshot, nil before a successful Refresh.
+// Snapshot returns the trusted snapshot, nil if there is none. After a
+// Refresh that failed it may be the one of an earlier update.
 func (c *Client) Snapshot() *metadata.File { return c.snapshot }
 
 // Source returns the name of the source that gave the timestamp, or "" if it
 // was known before.
-func (c *Client) Source() string { return c.from }
+func (c *Client) Source() string {
+	if c.from == nil {
+		return ""
+	}
+	return c.from.String()
+}
 
 // Notes returns what happened on the way and decided nothing.
 func (c *Client) Notes() []Note { return c.notes }
 
 func (c *Client) note(source fmt.Stringer, err error) {
 	c.notes = append(c.notes, Note{Source: source.String(), Err: err})
-}
-
-// loadStore takes up the state of the last update. A stored file that does
-// not decode is dropped: it is as if it had never been seen.
-func (c *Client) loadStore() error {
-	stored, err := c.stored(metadata.RoleRoot)
-	if err != nil {
-		return err
-	}
-	// A root pinned later than the stored one was pinned to recover.
-	if stored != nil && stored.Version > c.root.Version {
-		c.root = stored
-	}
-	c.rememberFloorRoot()
-	if c.timestamp, err = c.stored(metadata.RoleTimestamp); err != nil {
-		return err
-	}
-	c.snapshot, err = c.stored(metadata.RoleSnapshot)
-	return err
-}
-
-// stored decodes a file of the store, or returns nil if there is none.
-func (c *Client) stored(role string) (*metadata.File, error) {
-	raw, err := c.opts.Store.Get(role)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("trusted state: %w", err)
-	}
-	f, err := metadata.Decode(role, raw)
-	if err != nil {
-		c.notes = append(c.notes, Note{Source: "trusted state", Err: err})
-		return nil, nil
-	}
-	return f, nil
-}
-
-// tooOld reports whether f is expired at t and the caller cares.
-func (c *Client) tooOld(f *metadata.File, t time.Time) bool {
-	return !c.opts.AllowExpired && f.ExpiredAt(t)
-}
-
-func (c *Client) put(role string, f *metadata.File) error {
-	if err := c.opts.Store.Put(role, f.Raw); err != nil {
-		return fmt.Errorf("trusted state: %s: %w", role, err)
-	}
-	return nil
-}
-
-func (c *Client) forget(role string) error {
-	if err := c.opts.Store.Delete(role); err != nil {
-		return fmt.Errorf("trusted state: %s: %w", role, err)
-	}
-	return nil
 }
 
 // openSources opens all sources together and lets them fetch ahead together.
@@ -194,11 +145,14 @@ func (c *Client) openSources(ctx context.Context, paths []string) error {
 		return fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(errs...))
 	}
 	want := Want{AfterRoot: c.root.Version, Paths: paths, Has: c.has}
-	if c.timestamp != nil {
-		want.Timestamp = c.timestamp.Version
+	if c.known.timestamp != nil {
+		want.Timestamp = c.known.timestamp.Version
 	}
 	c.together(func(_ int, p Prefetcher) { p.Prefetch(ctx, want) })
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return nil
 }
 
 // together calls f for every source that can fetch ahead, all at once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/carnet-project/carnet/metadata"
 )
@@ -12,10 +13,7 @@ import (
 // whichever source offers it validly. A source that offers an invalid root
 // takes no further part.
 func (c *Client) updateRoot(ctx context.Context) error {
-	for step := 0; ; step++ {
-		if step == metadata.MaxRootSteps {
-			return fmt.Errorf("%w: more than %d roots after version %d: pin a newer root", ErrInvalid, metadata.MaxRootSteps, c.root.Version)
-		}
+	for range metadata.MaxRootSteps { // 5.3.3: more are left to the next update
 		next, err := c.nextRoot(ctx)
 		if err != nil {
 			return err
@@ -23,20 +21,44 @@ func (c *Client) updateRoot(ctx context.Context) error {
 		if next == nil {
 			break
 		}
-		c.root = next
-		c.rememberFloorRoot()
+		c.root, c.saved = next, true                           // 5.3.7
 		if err := c.put(metadata.RoleRoot, next); err != nil { // 5.3.8
 			return err
 		}
+		c.rememberFloorRoot()
 	}
-	// 5.3.10: the newest root must not be expired.
+	if err := c.saveRoot(); err != nil {
+		return err
+	}
+	// 5.3.10: the newest root must not be expired; those on the way may be.
 	if c.tooOld(c.root, c.opts.Now) {
 		return expired(metadata.RoleRoot, c.root)
 	}
 	if c.opts.Floor.Root > c.root.Version {
 		return fmt.Errorf("%w: root version %d, at least %d is demanded", ErrBelowFloor, c.root.Version, c.opts.Floor.Root)
 	}
-	return c.dropUntrusted()
+	c.tellConsistent()
+	return c.confirmKnown()
+}
+
+// saveRoot stores a root that was pinned and has no successor, so that the
+// store is complete.
+func (c *Client) saveRoot() error {
+	if c.saved || len(c.opts.Sources) == 0 {
+		return nil
+	}
+	c.saved = true
+	return c.put(metadata.RoleRoot, c.root)
+}
+
+// tellConsistent tells sources by which names files are to be asked for
+// (TUF 5.3.12).
+func (c *Client) tellConsistent() {
+	for _, s := range c.sources {
+		if n, ok := s.(Naming); ok {
+			n.SetConsistentSnapshot(c.root.Root.ConsistentSnapshot)
+		}
+	}
 }
 
 // nextRoot returns the root after the trusted one, or nil at the end.
@@ -59,7 +81,7 @@ func (c *Client) nextRoot(ctx context.Context) (*metadata.File, error) {
 	}
 	c.sources = kept
 	if len(kept) == 0 && len(failed) > 0 {
-		return nil, errors.Join(failed...)
+		return nil, verdict(failed)
 	}
 	return next, nil
 }
@@ -72,12 +94,25 @@ func (c *Client) offeredRoot(ctx context.Context, s Source) (*metadata.File, err
 	if err != nil {
 		return nil, transport(s, err)
 	}
-	return NextRoot(c.root, raw)
+	f, err := nextRoot(c.root, raw)
+	if err == nil && f.Version == c.root.Version { // 5.3.5: discard, and go on
+		return nil, nil
+	}
+	return f, err
 }
 
 // NextRoot verifies raw as the successor of trusted: signed by a threshold of
 // both roots' keys (TUF 5.3.4), its version the next one (5.3.5).
 func NextRoot(trusted *metadata.File, raw []byte) (*metadata.File, error) {
+	f, err := nextRoot(trusted, raw)
+	if err == nil && f.Version == trusted.Version {
+		return nil, wrongRootVersion(trusted, f)
+	}
+	return f, err
+}
+
+// nextRoot is NextRoot, and also returns a root of the trusted version.
+func nextRoot(trusted *metadata.File, raw []byte) (*metadata.File, error) {
 	f, err := metadata.Decode(metadata.RoleRoot, raw)
 	if err != nil {
 		return nil, err
@@ -87,32 +122,32 @@ func NextRoot(trusted *metadata.File, raw []byte) (*metadata.File, error) {
 			return nil, err
 		}
 	}
-	if f.Version != trusted.Version+1 {
-		return nil, fmt.Errorf("%w: root version %d follows version %d", ErrInvalid, f.Version, trusted.Version)
+	if f.Version < trusted.Version {
+		return nil, &RollbackError{File: metadata.RoleRoot, Trusted: trusted.Version, Offered: f.Version}
 	}
-	if a, b := trusted.Root.Carnet, f.Root.Carnet; a != nil && (b == nil || a.ID != b.ID) {
-		return nil, fmt.Errorf("%w: root version %d changes the publisher id", ErrInvalid, f.Version)
+	if f.Version > trusted.Version+1 {
+		return nil, wrongRootVersion(trusted, f)
 	}
-	return f, nil
+	return f, samePublisher(trusted.Root, f)
 }
 
-// dropUntrusted forgets a timestamp or snapshot that the newest root's keys
-// do not vouch for: after a rotation versions may start again, so that a
-// thief's leap to a high version does not lock anybody out (TUF 5.3.11). A
-// key that was only added takes nothing away. Without its snapshot a
-// timestamp goes too: it repeats the version that may have leapt.
-func (c *Client) dropUntrusted() error {
-	if c.snapshot != nil && c.verifyTop(metadata.RoleSnapshot, c.snapshot) != nil {
-		c.snapshot, c.timestamp = nil, nil
-		if err := errors.Join(c.forget(metadata.RoleTimestamp), c.forget(metadata.RoleSnapshot)); err != nil {
-			return err
-		}
-	}
-	if c.timestamp != nil && c.verifyTop(metadata.RoleTimestamp, c.timestamp) != nil {
-		c.timestamp = nil
-		return c.forget(metadata.RoleTimestamp)
+func wrongRootVersion(trusted, f *metadata.File) error {
+	return fmt.Errorf("%w: root version %d where version %d was asked for", ErrInvalid, f.Version, trusted.Version+1)
+}
+
+// samePublisher refuses a root that takes the publisher's id away or changes
+// it: the id never changes (docs/spec.md, "Signed extensions").
+func samePublisher(trusted *metadata.Root, f *metadata.File) error {
+	a, b := trusted.Carnet, f.Root.Carnet
+	if a != nil && (b == nil || a.ID != b.ID) {
+		return fmt.Errorf("%w: root version %d changes the publisher id", ErrInvalid, f.Version)
 	}
 	return nil
+}
+
+// verifyOwn checks a root against the keys that it lists itself.
+func verifyOwn(f *metadata.File) error {
+	return VerifyThreshold(metadata.RoleRoot, f, f.Root.Keys, f.Root.Roles[metadata.RoleRoot])
 }
 
 // verifyTop checks a top-level file against the trusted root.
@@ -120,34 +155,9 @@ func (c *Client) verifyTop(role string, f *metadata.File) error {
 	return VerifyThreshold(role, f, c.root.Root.Keys, c.root.Root.Roles[role])
 }
 
-func (c *Client) rememberFloorRoot() {
-	if c.root.Version == c.opts.Floor.Root {
-		c.floorRoot = c.root.Root
-	}
-}
-
-// checkFloor refuses a timestamp below the floor (docs/spec.md, "Freshness").
-func (c *Client) checkFloor(f *metadata.File) error {
-	if f.Version >= c.opts.Floor.Timestamp || c.floorVoid() {
-		return nil
-	}
-	return fmt.Errorf("%w: timestamp version %d, at least %d is demanded", ErrBelowFloor, f.Version, c.opts.Floor.Timestamp)
-}
-
-func (c *Client) floorVoid() bool {
-	if c.floorRoot == nil {
-		return false
-	}
-	listed := map[string]bool{}
-	for _, id := range c.root.Root.Roles[metadata.RoleTimestamp].KeyIDs {
-		listed[id] = true
-	}
-	for _, id := range c.floorRoot.Roles[metadata.RoleTimestamp].KeyIDs {
-		if !listed[id] {
-			return true
-		}
-	}
-	return false
+// tooOld reports whether f is expired at t and the caller cares.
+func (c *Client) tooOld(f *metadata.File, t time.Time) bool {
+	return !c.opts.AllowExpired && f.ExpiredAt(t)
 }
 
 func expired(role string, f *metadata.File) error {

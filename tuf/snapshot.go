@@ -12,17 +12,15 @@ func (c *Client) updateSnapshot(ctx context.Context) error {
 	want := c.timestamp.Timestamp.Snapshot
 	f := c.snapshot
 	if f == nil || checkFile(metadata.RoleSnapshot, f, want) != nil {
-		raw, err := c.fetch(ctx, metadata.RoleSnapshot, want) // 5.5.1
-		if err != nil {
-			return err
-		}
-		if f, err = c.newSnapshot(raw, want); err != nil {
+		var err error
+		if f, err = c.fetch(ctx, metadata.RoleSnapshot, want, c.checkSnapshot); err != nil { // 5.5.1
 			return err
 		}
 	}
 	if c.tooOld(f, c.opts.Now.Add(-c.opts.MaxStaleness)) { // 5.5.6
 		return expired(metadata.RoleSnapshot, f)
 	}
+	c.current = true
 	if f == c.snapshot {
 		return nil
 	}
@@ -30,36 +28,35 @@ func (c *Client) updateSnapshot(ctx context.Context) error {
 	return c.put(metadata.RoleSnapshot, f) // 5.5.7
 }
 
-func (c *Client) newSnapshot(raw []byte, want metadata.MetaFile) (*metadata.File, error) {
-	f, err := decodeChecked(metadata.RoleSnapshot, raw, want) // 5.5.2, 5.5.4
-	if err != nil {
-		return nil, err
-	}
+// checkSnapshot verifies a new snapshot and holds it against the trusted one.
+func (c *Client) checkSnapshot(f *metadata.File) error {
 	if err := c.verifyTop(metadata.RoleSnapshot, f); err != nil { // 5.5.3
-		return nil, err
+		return err
 	}
 	if c.snapshot == nil {
-		return f, nil
+		return nil
 	}
 	for role, was := range c.snapshot.Snapshot.Meta { // 5.5.5
 		if now := f.Snapshot.Meta[role]; now.Version < was.Version {
-			return nil, &RollbackError{File: metadata.RoleSnapshot, Listed: role, Trusted: was.Version, Offered: now.Version}
+			return &RollbackError{File: metadata.RoleSnapshot, Listed: role, Trusted: was.Version, Offered: now.Version}
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // fetch asks the sources in turn for a file that signed metadata describes,
-// and returns the first that is that file as far as its length and hashes
-// tell. With hashes it does not matter who gives it.
-func (c *Client) fetch(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+// and returns the first that is that file and passes check. Where the author
+// gave hashes it does not matter who gives it; where not, one source may have
+// the right file and another not.
+func (c *Client) fetch(ctx context.Context, role string, want metadata.MetaFile, check func(*metadata.File) error) (*metadata.File, error) {
 	var failed []error
 	for _, s := range c.ordered() {
-		raw, err := s.File(ctx, role, want)
-		if err != nil {
-			err = transport(s, err)
-		} else if err = checkBytes(role, raw, want); err == nil {
-			return raw, nil
+		f, err := offeredFile(ctx, s, role, want)
+		if err == nil {
+			err = check(f)
+		}
+		if err == nil {
+			return f, nil
 		}
 		c.note(s, err)
 		failed = append(failed, err)
@@ -70,11 +67,33 @@ func (c *Client) fetch(ctx context.Context, role string, want metadata.MetaFile)
 	return nil, verdict(failed)
 }
 
+// offeredFile asks one source for a file.
+func offeredFile(ctx context.Context, s Source, role string, want metadata.MetaFile) (*metadata.File, error) {
+	raw, err := s.File(ctx, role, want)
+	if err != nil {
+		return nil, transport(s, err)
+	}
+	return decodeChecked(role, raw, want)
+}
+
+// decodeChecked checks length and hashes before anything is parsed (TUF 5.5.2,
+// 5.6.2), then the version (5.5.4, 5.6.4).
+func decodeChecked(role string, raw []byte, want metadata.MetaFile) (*metadata.File, error) {
+	if err := checkBytes(role, raw, want); err != nil {
+		return nil, err
+	}
+	f, err := metadata.Decode(role, raw)
+	if err != nil {
+		return nil, err
+	}
+	return f, checkVersion(role, f, want)
+}
+
 // ordered returns the sources, the one that gave the timestamp first.
 func (c *Client) ordered() []Source {
 	out := make([]Source, 0, len(c.sources))
 	for _, s := range c.sources {
-		if s.String() == c.from {
+		if s == c.from {
 			out = append([]Source{s}, out...)
 		} else {
 			out = append(out, s)
@@ -86,8 +105,8 @@ func (c *Client) ordered() []Source {
 // checkBytes holds bytes against the length and hashes that signed metadata
 // gives, where it gives any (TUF 5.5.2, 5.6.2).
 func checkBytes(role string, raw []byte, want metadata.MetaFile) error {
-	if want.Length >= 0 && int64(len(raw)) > want.Length {
-		return fmt.Errorf("%w: %s version %d: longer than the %d bytes that are signed for it", ErrInvalid, role, want.Version, want.Length)
+	if want.Length >= 0 && int64(len(raw)) != want.Length {
+		return fmt.Errorf("%w: %s version %d: %d bytes where %d are signed for", ErrInvalid, role, want.Version, len(raw), want.Length)
 	}
 	if want.Hashes == nil {
 		return nil
@@ -98,21 +117,17 @@ func checkBytes(role string, raw []byte, want metadata.MetaFile) error {
 	return nil
 }
 
-// checkFile holds a decoded file against what signed metadata says of it.
-func checkFile(role string, f *metadata.File, want metadata.MetaFile) error {
-	if err := checkBytes(role, f.Raw, want); err != nil {
-		return err
-	}
+func checkVersion(role string, f *metadata.File, want metadata.MetaFile) error {
 	if f.Version != want.Version {
 		return fmt.Errorf("%w: %s: version %d where version %d is signed for", ErrInvalid, role, f.Version, want.Version)
 	}
 	return nil
 }
 
-func decodeChecked(role string, raw []byte, want metadata.MetaFile) (*metadata.File, error) {
-	f, err := metadata.Decode(role, raw)
-	if err != nil {
-		return nil, err
+// checkFile holds a decoded file against what signed metadata says of it.
+func checkFile(role string, f *metadata.File, want metadata.MetaFile) error {
+	if err := checkBytes(role, f.Raw, want); err != nil {
+		return err
 	}
-	return f, checkFile(role, f, want)
+	return checkVersion(role, f, want)
 }

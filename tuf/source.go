@@ -58,9 +58,19 @@ type Prefetcher interface {
 	Prefetch(ctx context.Context, want Want)
 }
 
+// Naming is a Source whose names of files depend on root's
+// consistent_snapshot. It is told once root is up to date, before it is asked
+// for another file.
+type Naming interface {
+	Source
+	SetConsistentSnapshot(on bool)
+}
+
 // Store keeps what the client trusts, by file: "root", "timestamp",
 // "snapshot", "targets" or the name of a delegated role. It holds bytes as
-// they were received, and is read as untrusted again.
+// they were received. The client verifies them again when it reads them; only
+// that the stored root was accepted once is taken from the store. Get may be
+// called by several goroutines.
 type Store interface {
 	// Get returns the file, or an error that wraps fs.ErrNotExist.
 	Get(role string) ([]byte, error)

@@ -48,10 +48,13 @@ func (c *Client) Open(ctx context.Context, e delegations.Edge) (*metadata.Target
 
 // OpenFile is Open, and returns the whole file.
 func (c *Client) OpenFile(ctx context.Context, e delegations.Edge) (*metadata.File, error) {
+	if !c.current {
+		return nil, fmt.Errorf("open %s: the client was not refreshed", e.Role)
+	}
 	if e.Role == metadata.RoleTargets {
 		e = c.top()
 	}
-	f, err := c.roleFile(ctx, e.Role)
+	f, isNew, err := c.roleFile(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -61,15 +64,15 @@ func (c *Client) OpenFile(ctx context.Context, e delegations.Edge) (*metadata.Fi
 	if c.tooOld(f, c.opts.Now) { // 5.6.5
 		return nil, expired(e.Role, f)
 	}
-	if c.roles[e.Role] == nil {
-		c.roles[e.Role] = f
+	c.roles[e.Role] = f
+	if isNew {
 		return f, c.put(e.Role, f) // 5.6.6
 	}
 	return f, nil
 }
 
 func (c *Client) verifyEdge(e delegations.Edge, f *metadata.File) error {
-	key := e.Parent + "\x00" + e.Role
+	key := edge{e.Parent, e.Role}
 	if c.edges[key] {
 		return nil
 	}
@@ -80,28 +83,38 @@ func (c *Client) verifyEdge(e delegations.Edge, f *metadata.File) error {
 	return nil
 }
 
-// roleFile returns the file of role that snapshot names: from memory, from
-// the store, from a source.
-func (c *Client) roleFile(ctx context.Context, role string) (*metadata.File, error) {
-	if f := c.roles[role]; f != nil {
-		return f, nil
+// roleFile returns the file of e's role that snapshot names: from memory, from
+// the store, or from a source, and then it is new.
+func (c *Client) roleFile(ctx context.Context, e delegations.Edge) (f *metadata.File, isNew bool, err error) {
+	if f := c.roles[e.Role]; f != nil {
+		return f, false, nil
 	}
-	want, ok := c.snapshot.Snapshot.Meta[role]
+	want, ok := c.snapshot.Snapshot.Meta[e.Role]
 	if !ok {
-		return nil, fmt.Errorf("%w: snapshot version %d does not list the role %q", ErrInvalid, c.snapshot.Version, role)
+		return nil, false, fmt.Errorf("%w: snapshot version %d does not list the role %q", ErrInvalid, c.snapshot.Version, e.Role)
 	}
-	f, err := c.stored(role)
+	had, err := c.stored(e.Role)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if f != nil && checkFile(role, f, want) == nil {
-		return f, nil
+	if had != nil && checkFile(e.Role, had, want) == nil && (want.Hashes != nil || c.verifyEdge(e, had) == nil) {
+		return had, false, nil
 	}
-	raw, err := c.fetch(ctx, role, want) // 5.6.1
-	if err != nil {
-		return nil, err
+	f, err = c.fetch(ctx, e.Role, want, func(f *metadata.File) error { return c.checkRole(e, had, f) }) // 5.6.1
+	return f, err == nil, err
+}
+
+// checkRole verifies a new file of a role whose last known file is had, or nil.
+// A role that gave itself up stays so: the key that did it may be a thief's,
+// and a role that is to live on takes another name.
+func (c *Client) checkRole(e delegations.Edge, had, f *metadata.File) error {
+	if err := c.verifyEdge(e, f); err != nil {
+		return err
 	}
-	return decodeChecked(role, raw, want) // 5.6.2, 5.6.4
+	if had != nil && had.Targets.Revoked && !f.Targets.Revoked {
+		return fmt.Errorf("%w: %s gave itself up in version %d, and version %d takes that back", ErrInvalid, e.Role, had.Version, f.Version)
+	}
+	return nil
 }
 
 // Finding is what a search for a target path came to.

@@ -45,7 +45,7 @@ func (c *Client) updateTimestamp(ctx context.Context) error {
 	if best.file == nil {
 		return nil
 	}
-	c.timestamp, c.from = f, best.source.String()
+	c.timestamp, c.from = f, best.source
 	return c.put(metadata.RoleTimestamp, f) // 5.4.5
 }
 
@@ -88,6 +88,9 @@ func (c *Client) offeredTimestamp(ctx context.Context, s Source) (*metadata.File
 		return nil, err
 	}
 	if err := c.verifyTop(metadata.RoleTimestamp, f); err != nil { // 5.4.2
+		return nil, err
+	}
+	if err := c.checkIssued(f); err != nil {
 		return nil, err
 	}
 	if c.timestamp == nil {
