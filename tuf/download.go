@@ -18,12 +18,8 @@ import (
 	"github.com/carnet-project/carnet/metadata"
 )
 
-var (
-	// ErrNotListed says that no role vouches for a target path.
-	ErrNotListed = errors.New("no role vouches for it")
-	// ErrWithdrawn says that the publisher took back what a path names.
-	ErrWithdrawn = errors.New("withdrawn by its publisher")
-)
+// ErrNotListed says that no role vouches for a target path.
+var ErrNotListed = errors.New("no role vouches for it")
 
 // Downloads fetches target files from a web server into a folder (TUF 5.7).
 // In the folder a file has the name of its target path, percent-encoded, and
