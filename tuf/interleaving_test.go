@@ -263,9 +263,11 @@ type turn struct {
 // search says what may happen in a run.
 type search struct {
 	writers int
+	refresh bool   // all but the first writer only refresh
 	crash   bool   // one writer may crash before any of its steps
-	hide    bool   // a list may leave out the newest entry that the lister did not write
+	hide    bool   // a list may leave out its last entry
 	seed    uint64 // not 0: random schedules instead of all
+	change  func(writer int) func(context.Context, *tuf.Draft) error
 }
 
 // outcome of one run.
@@ -300,7 +302,7 @@ func (w *world) run(s *schedule, cfg search) *outcome {
 			}
 		}
 		go func() {
-			_, err := w.write(st, signs(i))
+			_, err := w.write(st, cfg.change(i))
 			turns <- turn{writer: i, done: true, err: err}
 		}()
 	}
@@ -372,11 +374,11 @@ func greatest(reg *registry) *tuf.Publication {
 }
 
 // requireAcknowledged is the oracle.
-func (w *world) requireAcknowledged(out *outcome) {
+func (w *world) requireAcknowledged(out *outcome, cfg search) {
 	c, err := w.reader(out.reg, tuf.MemoryStore{})
 	require.NoError(w.t, err, "%v", out.trace)
 	for i, err := range out.errs {
-		if err != nil {
+		if err != nil || cfg.refreshes(i) {
 			continue
 		}
 		f, err := c.Lookup(w.t.Context(), fmt.Sprintf("app:%d", i))
@@ -386,6 +388,9 @@ func (w *world) requireAcknowledged(out *outcome) {
 }
 
 func (w *world) explore(cfg search, limit int) (runs int, complete bool) {
+	if cfg.change = signs; cfg.refresh {
+		cfg.change = forces
+	}
 	s := &schedule{}
 	for runs = 1; ; runs++ {
 		if s.at = 0; cfg.seed != 0 {
@@ -403,7 +408,7 @@ func (w *world) explore(cfg search, limit int) (runs int, complete bool) {
 			_, err := w.write(&seat{reg: out.reg}, func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil })
 			require.NoError(w.t, err, "%v", out.trace)
 		}
-		w.requireAcknowledged(out)
+		w.requireAcknowledged(out, cfg)
 		if cfg.seed == 0 && !s.next() {
 			return runs, true
 		}
@@ -412,6 +417,16 @@ func (w *world) explore(cfg search, limit int) (runs int, complete bool) {
 		}
 	}
 }
+
+// forces makes the writers from the second on refresh and nothing else.
+func forces(n int) func(context.Context, *tuf.Draft) error {
+	if n == 0 {
+		return signs(0)
+	}
+	return func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil }
+}
+
+func (s search) refreshes(writer int) bool { return s.refresh && writer > 0 }
 
 func TestEveryInterleavingOfTwoWriters(t *testing.T) {
 	runs, complete := newWorld(t).explore(search{writers: 2}, 100_000)
@@ -424,6 +439,8 @@ func TestManyInterleavings(t *testing.T) {
 	for name, cfg := range map[string]search{
 		"two writers, one crashes":           {writers: 2, crash: true},
 		"two writers, lists leave out":       {writers: 2, hide: true},
+		"one signs, one refreshes":           {writers: 2, refresh: true},
+		"one signs, two refresh":             {writers: 3, refresh: true},
 		"three writers":                      {writers: 3},
 		"three writers, one crashes":         {writers: 3, crash: true},
 		"three writers, lists leave out too": {writers: 3, crash: true, hide: true},
