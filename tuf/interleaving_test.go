@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/carnet-project/carnet/fixtures"
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
 )
@@ -198,7 +199,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) options(s *seat) tuf.RepositoryOptions {
 	return tuf.RepositoryOptions{
 		Root: w.root, Store: tuf.MemoryStore{}, Journal: s, Sources: []tuf.Source{s}, Keys: w.keys,
-		Now: func() time.Time { return epoch }, Rand: rand.Reader, Wait: func(context.Context, time.Duration) error { return nil },
+		Now: func() time.Time { return fixtures.Epoch }, Rand: rand.Reader, Wait: func(context.Context, time.Duration) error { return nil },
 	}
 }
 
@@ -212,7 +213,7 @@ func signs(n int) func(context.Context, *tuf.Draft) error {
 		if err != nil {
 			return err
 		}
-		return d.SetTarget(ctx, e, fmt.Sprintf("app:%d", n), artifact(fmt.Sprint(n)))
+		return d.SetTarget(ctx, e, fmt.Sprintf("app:%d", n), fixtures.Target(fmt.Sprint(n)))
 	}
 }
 
@@ -356,7 +357,7 @@ func (w *world) look(out *outcome, store tuf.MemoryStore) {
 
 func (w *world) reader(reg *registry, store tuf.MemoryStore) (*tuf.Client, error) {
 	s := &seat{reg: &registry{tags: reg.tags, latest: greatest(reg), blobs: reg.blobs}}
-	c, err := tuf.NewClient(tuf.Options{Root: w.root, Store: store, Sources: []tuf.Source{s}, Now: epoch})
+	c, err := tuf.NewClient(tuf.Options{Root: w.root, Store: store, Sources: []tuf.Source{s}, Now: fixtures.Epoch})
 	if err != nil {
 		return nil, err
 	}
