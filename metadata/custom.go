@@ -1,7 +1,6 @@
 package metadata
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +26,7 @@ type Origin struct {
 	Target           string // target path under which that publisher vouched
 	RootVersion      int64
 	TimestampVersion int64
+	extra            []Member
 }
 
 // Notice says why an artifact is withdrawn.
@@ -64,12 +64,20 @@ func (t Target) Statement() (Statement, error) {
 }
 
 // WithStatement returns t with s in its custom object; other members of
-// custom stay.
+// custom stay. Members of the statement that this version does not know stay
+// if s came from t's own [Target.Statement].
 func (t Target) WithStatement(s Statement) Target {
 	if t.Custom.kind != Object {
 		t.Custom = Struct()
 	}
-	t.Custom = t.Custom.With(extensionName, s.value())
+	said := s.value()
+	if len(said.parts) == 0 {
+		said = Value{}
+	}
+	t.Custom = t.Custom.With(extensionName, said)
+	if len(t.Custom.parts) == 0 {
+		t.Custom = Value{}
+	}
 	return t
 }
 
@@ -95,15 +103,15 @@ func (s Statement) value() Value {
 }
 
 func (f *fields) digest(name string) digest.Digest {
-	s := f.may(name, String).Str()
-	if s == "" {
+	v := f.may(name, String)
+	if v.kind == Absent {
 		return ""
 	}
-	d := digest.Digest(s)
+	s := v.text
 	if hex, ok := strings.CutPrefix(s, "sha256:"); !ok || !isHex(hex, 64) {
 		f.fail("%s: want sha256:<hex>, found %q", name, s)
 	}
-	return d
+	return digest.Digest(s)
 }
 
 func (f *fields) claims() map[string]string {
@@ -111,8 +119,8 @@ func (f *fields) claims() map[string]string {
 	if v.kind == Absent {
 		return nil
 	}
-	out := make(map[string]string, len(v.members))
-	for _, m := range v.members {
+	out := make(map[string]string, len(v.parts))
+	for _, m := range v.Members() {
 		if m.Value.kind != String {
 			f.fail("claims: %s: want a string, found %s", m.Name, m.Value.kind)
 		}
@@ -135,15 +143,28 @@ func (f *fields) origin() *Origin {
 		return nil
 	}
 	o := f.child("origin", v)
-	return &Origin{
-		Publisher: o.str("publisher"), Target: o.str("target"),
+	out := &Origin{
+		Publisher: o.nonEmpty("publisher"), Target: o.nonEmpty("target"),
 		RootVersion: o.integer("rootVersion", 1), TimestampVersion: o.integer("timestampVersion", 1),
 	}
+	critical(o, "publisher", "target", "rootVersion", "timestampVersion")
+	out.extra = o.rest()
+	return out
+}
+
+func (f *fields) nonEmpty(name string) string {
+	s := f.str(name)
+	if s == "" {
+		f.fail("%s: it is empty", name)
+	}
+	return s
 }
 
 func (o *Origin) value() Value {
-	return Struct(Member{"publisher", Text(o.Publisher)}, Member{"target", Text(o.Target)},
-		Member{"rootVersion", Int(o.RootVersion)}, Member{"timestampVersion", Int(o.TimestampVersion)})
+	return Struct(append([]Member{
+		{"publisher", Text(o.Publisher)}, {"target", Text(o.Target)},
+		{"rootVersion", Int(o.RootVersion)}, {"timestampVersion", Int(o.TimestampVersion)},
+	}, o.extra...)...)
 }
 
 func (f *fields) notice() *Notice {
@@ -168,14 +189,17 @@ func (n *Notice) value() Value {
 	return Struct(append([]Member{
 		{"digest", Text(n.Digest.String())}, {"reason", Text(n.Reason)}, {"by", textOrAbsent(n.By)}, {"at", Text(FormatTime(n.At))},
 		{"advisory", textOrAbsent(n.Advisory)}, {"replacedBy", textOrAbsent(n.ReplacedBy)},
-	}, slices.Clone(n.extra)...)...)
+	}, n.extra...)...)
 }
+
+// Canonical returns the notice in canonical JSON.
+func (n *Notice) Canonical() []byte { return n.value().Canonical() }
 
 // Entry returns the target that stands at [WithdrawnPath] of n's digest, and
 // beside it at every path that is to be refused: length and hash are those
 // of the notice's canonical JSON, so that a TUF client that fetches what such
 // a path names finds no artifact that fits.
 func (n *Notice) Entry() Target {
-	m := NewMetaFile(1, n.value().Canonical())
+	m := NewMetaFile(1, n.Canonical())
 	return Target{Length: m.Length, Hashes: m.Hashes}.WithStatement(Statement{Notice: n})
 }

@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -38,8 +37,17 @@ func textsOrAbsent(list []string) Value {
 	return texts(list)
 }
 
+// isHex reports whether s is n lower-case hexadecimal digits.
 func isHex(s string, n int) bool {
-	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""
+	if len(s) != n {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // durations reads an object of names to durations in Go's form, "24h0m0s".
@@ -48,8 +56,8 @@ func (f *fields) durations(name string) map[string]time.Duration {
 	if v.kind == Absent {
 		return nil
 	}
-	out := make(map[string]time.Duration, len(v.members))
-	for _, m := range v.members {
+	out := make(map[string]time.Duration, len(v.parts))
+	for _, m := range v.Members() {
 		d, err := time.ParseDuration(m.Value.Str())
 		if err != nil || d < time.Second || d%time.Second != 0 {
 			f.fail("%s: %s: want whole seconds like \"24h\", found %.40q", name, m.Name, m.Value.Str())

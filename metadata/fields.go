@@ -1,9 +1,9 @@
 package metadata
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +75,14 @@ func (f *fields) may(name string, k Kind) Value {
 	return v
 }
 
+// reopen makes f, a child, read another object of its parent. Large files
+// have 100,000 objects of a kind.
+func (f *fields) reopen(name string, v Value) *fields {
+	f.name, f.asked = name, f.asked[:0]
+	f.setObject(v)
+	return f
+}
+
 func (f *fields) child(name string, v Value) *fields {
 	c := &fields{parent: f, name: name, err: f.err}
 	c.setObject(v)
@@ -126,14 +134,17 @@ func (f *fields) unique(name string, list []string) []string {
 	return list
 }
 
-// texts reads an array of strings.
+// texts reads an array of strings; nil if there is none.
 func (f *fields) texts(name string, v Value) []string {
-	out := make([]string, 0, len(v.list))
-	for _, e := range v.list {
-		if e.kind != String {
-			f.fail("%s: want strings, found %s", name, e.kind)
+	if v.kind != Array {
+		return nil
+	}
+	out := make([]string, 0, len(v.parts))
+	for _, e := range v.parts {
+		if e.Value.kind != String {
+			f.fail("%s: want strings, found %s", name, e.Value.kind)
 		}
-		out = append(out, e.text)
+		out = append(out, e.Value.text)
 	}
 	return out
 }
@@ -141,7 +152,7 @@ func (f *fields) texts(name string, v Value) []string {
 // rest returns the members that nobody asked for.
 func (f *fields) rest() []Member {
 	var out []Member
-	for _, m := range f.value.members {
+	for _, m := range f.value.Members() {
 		if !slices.Contains(f.asked, m.Name) {
 			out = append(out, m)
 		}
@@ -151,13 +162,13 @@ func (f *fields) rest() []Member {
 
 // hashes reads an object of algorithm to hex digest.
 func (f *fields) hashes(name string, v Value) Hashes {
-	var out Hashes
-	for _, m := range v.members {
-		s := strings.ToLower(m.Value.Str())
-		if _, err := hex.DecodeString(s); err != nil || s == "" {
-			f.fail("%s: %s is no hexadecimal digest", name, m.Name)
+	out := make(Hashes, 0, len(v.Members()))
+	for _, m := range v.Members() {
+		h := Hash{Algorithm: m.Name, Hex: strings.ToLower(m.Value.Str())}
+		if !h.wellFormed() {
+			f.fail("%s: %.40s: no hexadecimal digest by that algorithm", name, m.Name)
 		}
-		out = append(out, Hash{Algorithm: m.Name, Hex: s})
+		out = append(out, h)
 	}
 	if len(out) == 0 {
 		f.fail("%s: no hash", name)
@@ -168,13 +179,16 @@ func (f *fields) hashes(name string, v Value) Hashes {
 // TimeFormat is how metadata writes time: UTC, whole seconds (TUF 4.2.2).
 const TimeFormat = "2006-01-02T15:04:05Z"
 
+// timeGrammar is stricter than Go's parser, which takes "T3:04" and commas.
+var timeGrammar = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
+
 // ParseTime reads TUF's date and time. Fractions of a second, which the
 // specification does not have but some repositories write, are cut off: a
 // file never lives longer than its author wrote.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || !strings.HasSuffix(s, "Z") {
-		return time.Time{}, fmt.Errorf("want a time like 2026-11-23T15:04:05Z, found %q", s)
+	if err != nil || !timeGrammar.MatchString(s) {
+		return time.Time{}, fmt.Errorf("want a time like 2026-11-23T15:04:05Z, found %.100q", s)
 	}
 	return t.Truncate(time.Second), nil
 }

@@ -3,6 +3,7 @@ package metadata
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -81,8 +82,9 @@ func Decode(role string, raw []byte) (*File, error) {
 	if *o.err != nil {
 		return nil, *o.err
 	}
-	f.Signed = []byte(p.signed)
-	if !p.isSealed {
+	if p.isSealed {
+		f.Signed = slices.Clip(raw[p.signed[0]:p.signed[1]])
+	} else {
 		f.Signed = signed.value.Canonical()
 	}
 	f.decode(role, signed)
@@ -136,15 +138,15 @@ func header(o *fields, want string) Header {
 }
 
 func signatures(o *fields) []Signature {
-	list := o.need("signatures", Array).list
+	list := o.need("signatures", Array).parts
 	if len(list) > MaxSignatures {
 		o.fail("signatures: %d where at most %d are allowed", len(list), MaxSignatures)
 		return nil
 	}
 	seen := make(map[string]bool, len(list))
 	out := make([]Signature, 0, len(list))
-	for _, v := range list {
-		s := o.child("signatures", v)
+	for _, e := range list {
+		s := o.child("signatures", e.Value)
 		id := s.str("keyid")
 		sig, err := hex.DecodeString(s.str("sig"))
 		if err != nil {

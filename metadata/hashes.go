@@ -12,6 +12,18 @@ import (
 // Hash is one digest in lower-case hexadecimal.
 type Hash struct{ Algorithm, Hex string }
 
+// wellFormed reports whether the digest is lower-case hexadecimal, of the
+// length that its algorithm has where that is known.
+func (h Hash) wellFormed() bool {
+	switch h.Algorithm {
+	case "sha256":
+		return isHex(h.Hex, 64)
+	case "sha512":
+		return isHex(h.Hex, 128)
+	}
+	return h.Hex != "" && len(h.Hex)%2 == 0 && isHex(h.Hex, len(h.Hex))
+}
+
 // Hashes are the digests of one file, sorted by algorithm.
 type Hashes []Hash
 

@@ -1,13 +1,10 @@
 package metadata
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // Kind says which of JSON's types a [Value] has.
@@ -33,10 +30,12 @@ func (k Kind) String() string {
 // one name. A Value is immutable; what was parsed can be written again in
 // canonical form without loss, members unknown to Carnet included.
 type Value struct {
-	kind    Kind
-	text    string // the string, or the literal of a number or boolean
-	list    []Value
-	members []Member // sorted by name
+	kind Kind
+	text string // the string, or the literal of a number or boolean
+	// parts are the members of an object, sorted by name, or the elements of
+	// an array, without names. One slice for both keeps a Value small: a file
+	// has millions.
+	parts []Member
 }
 
 // Member is one name and value of an object.
@@ -55,7 +54,13 @@ func Int(n int64) Value { return Value{kind: Integer, text: strconv.FormatInt(n,
 func Boolean(b bool) Value { return Value{kind: Bool, text: strconv.FormatBool(b)} }
 
 // List returns an array.
-func List(v ...Value) Value { return Value{kind: Array, list: v} }
+func List(v ...Value) Value {
+	parts := make([]Member, len(v))
+	for i, e := range v {
+		parts[i].Value = e
+	}
+	return Value{kind: Array, parts: parts}
+}
 
 // Struct returns an object of the members given; members whose value is
 // absent are left out. Of two members with one name the last counts.
@@ -74,7 +79,7 @@ func Struct(members ...Member) Value {
 		}
 		unique = append(unique, m)
 	}
-	return Value{kind: Object, members: unique}
+	return Value{kind: Object, parts: unique}
 }
 
 // Kind returns the type of v.
@@ -88,26 +93,41 @@ func (v Value) Str() string {
 	return v.text
 }
 
-// Items returns the elements of an array. The slice must not be changed.
-func (v Value) Items() []Value { return v.list }
+// Items returns the elements of an array, nil for every other kind.
+func (v Value) Items() []Value {
+	if v.kind != Array {
+		return nil
+	}
+	out := make([]Value, len(v.parts))
+	for i, p := range v.parts {
+		out[i] = p.Value
+	}
+	return out
+}
 
-// Members returns the members of an object sorted by name. The slice must
-// not be changed.
-func (v Value) Members() []Member { return v.members }
+// Members returns the members of an object sorted by name, nil for every
+// other kind. The slice must not be changed.
+func (v Value) Members() []Member {
+	if v.kind != Object {
+		return nil
+	}
+	return v.parts
+}
 
 // Get returns the member name of an object, or the Absent value.
 func (v Value) Get(name string) Value {
-	i, found := slices.BinarySearchFunc(v.members, name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
+	members := v.Members()
+	i, found := slices.BinarySearchFunc(members, name, func(m Member, n string) int { return strings.Compare(m.Name, n) })
 	if !found {
 		return Value{}
 	}
-	return v.members[i].Value
+	return members[i].Value
 }
 
 // With returns a copy of the object v in which name has the given value, or
 // no longer exists if the value is Absent.
 func (v Value) With(name string, value Value) Value {
-	members := slices.Clone(v.members)
+	members := slices.Clone(v.Members())
 	return Struct(append(slices.DeleteFunc(members, func(m Member) bool { return m.Name == name }), Member{name, value})...)
 }
 
@@ -128,16 +148,16 @@ func (v Value) AppendCanonical(dst []byte) []byte {
 		return appendString(dst, v.text)
 	case Array:
 		dst = append(dst, '[')
-		for i, e := range v.list {
+		for i, e := range v.parts {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = e.AppendCanonical(dst)
+			dst = e.Value.AppendCanonical(dst)
 		}
 		return append(dst, ']')
 	case Object:
 		dst = append(dst, '{')
-		for i, m := range v.members {
+		for i, m := range v.parts {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -175,309 +195,4 @@ func appendJSON(dst, canonical []byte) []byte {
 		}
 	}
 	return dst
-}
-
-// ErrJSON is wrapped by every error of [Parse].
-var ErrJSON = errors.New("not the JSON that metadata uses")
-
-// Parse reads exactly one JSON value, strictly: UTF-8 without lone
-// surrogates, no duplicate names, no fraction or exponent, no "-0", nesting
-// of at most [MaxDepth]. Size is the caller's to bound, before reading.
-func Parse(b []byte) (Value, error) {
-	p := parser{in: string(b)}
-	v, err := p.document()
-	if err != nil {
-		return Value{}, fmt.Errorf("%w: byte %d: %w", ErrJSON, p.at, err)
-	}
-	return v, nil
-}
-
-// parser reads one document. canonical says whether everything since it was
-// last set to true stood in canonical form; signed is the part of the input
-// that the outermost object's member "signed" took, and whether it did.
-type parser struct {
-	in        string
-	at        int
-	depth     int
-	canonical bool
-	signed    string
-	isSealed  bool // signed stands in canonical form
-}
-
-func (p *parser) document() (Value, error) {
-	p.space()
-	v, err := p.value()
-	if err != nil {
-		return v, err
-	}
-	p.space()
-	if p.at != len(p.in) {
-		return v, errors.New("something follows the value")
-	}
-	return v, nil
-}
-
-func (p *parser) space() {
-	for p.at < len(p.in) {
-		switch p.in[p.at] {
-		case ' ', '\t', '\n', '\r':
-			p.at++
-			p.canonical = false
-		default:
-			return
-		}
-	}
-}
-
-func (p *parser) peek() byte {
-	if p.at < len(p.in) {
-		return p.in[p.at]
-	}
-	return 0
-}
-
-func (p *parser) value() (Value, error) {
-	if p.depth++; p.depth > MaxDepth {
-		return Value{}, fmt.Errorf("nested deeper than %d", MaxDepth)
-	}
-	defer func() { p.depth-- }()
-	switch c := p.peek(); {
-	case c == '{':
-		return p.object()
-	case c == '[':
-		return p.array()
-	case c == '"':
-		s, err := p.str()
-		return Text(s), err
-	case c == '-' || c >= '0' && c <= '9':
-		return p.integer()
-	}
-	for _, w := range [...]string{"null", "true", "false"} {
-		if strings.HasPrefix(p.in[p.at:], w) {
-			p.at += len(w)
-			if w == "null" {
-				return Value{kind: Null, text: w}, nil
-			}
-			return Value{kind: Bool, text: w}, nil
-		}
-	}
-	return Value{}, errors.New("no value here")
-}
-
-func (p *parser) integer() (Value, error) {
-	start := p.at
-	if p.peek() == '-' {
-		p.at++
-	}
-	digits := p.at
-	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
-		p.at++
-	}
-	n := p.in[digits:p.at]
-	switch {
-	case n == "":
-		return Value{}, errors.New("a minus without digits")
-	case n[0] == '0' && (len(n) > 1 || digits > start):
-		return Value{}, errors.New("a number with a leading or negative zero")
-	case len(n) > 100:
-		return Value{}, errors.New("a number of more than 100 digits")
-	}
-	if c := p.peek(); c == '.' || c == 'e' || c == 'E' {
-		return Value{}, errors.New("a number that is no integer")
-	}
-	return Value{kind: Integer, text: p.in[start:p.at]}, nil
-}
-
-func (p *parser) array() (Value, error) {
-	p.at++
-	v := Value{kind: Array}
-	for p.space(); ; p.space() {
-		if p.peek() == ']' && len(v.list) == 0 {
-			p.at++
-			return v, nil
-		}
-		e, err := p.value()
-		if err != nil {
-			return v, err
-		}
-		v.list = append(v.list, e)
-		if done, err := p.next(']'); done || err != nil {
-			return v, err
-		}
-	}
-}
-
-// next reads a comma or the end of an array or object.
-func (p *parser) next(end byte) (done bool, err error) {
-	p.space()
-	switch p.peek() {
-	case ',':
-		p.at++
-		return false, nil
-	case end:
-		p.at++
-		return true, nil
-	}
-	return false, fmt.Errorf("neither ',' nor '%c'", end)
-}
-
-func (p *parser) object() (Value, error) {
-	p.at++
-	v := Value{kind: Object}
-	for p.space(); ; p.space() {
-		if p.peek() == '}' && len(v.members) == 0 {
-			p.at++
-			return v, nil
-		}
-		m, err := p.member()
-		if err != nil {
-			return v, err
-		}
-		v.members = append(v.members, m)
-		done, err := p.next('}')
-		if err != nil {
-			return v, err
-		}
-		if done {
-			return v, p.order(v.members)
-		}
-	}
-}
-
-func (p *parser) member() (Member, error) {
-	if p.peek() != '"' {
-		return Member{}, errors.New("no name here")
-	}
-	name, err := p.str()
-	if err != nil {
-		return Member{}, err
-	}
-	p.space()
-	if p.peek() != ':' {
-		return Member{}, errors.New("no ':' after a name")
-	}
-	p.at++
-	p.space()
-	top := p.depth == 1 && name == "signed"
-	if top {
-		p.canonical = true
-	}
-	start := p.at
-	v, err := p.value()
-	if top {
-		p.signed, p.isSealed = p.in[start:p.at], p.canonical
-	}
-	return Member{name, v}, err
-}
-
-// order sorts the members of an object and refuses two of one name.
-func (p *parser) order(members []Member) error {
-	byName := func(a, b Member) int { return strings.Compare(a.Name, b.Name) }
-	if !slices.IsSortedFunc(members, byName) {
-		p.canonical = false
-		slices.SortFunc(members, byName)
-	}
-	for i := 1; i < len(members); i++ {
-		if members[i].Name == members[i-1].Name {
-			return fmt.Errorf("the name %q stands twice in one object", members[i].Name)
-		}
-	}
-	return nil
-}
-
-func (p *parser) str() (string, error) {
-	p.at++
-	start := p.at
-	for ; p.at < len(p.in); p.at++ {
-		switch c := p.in[p.at]; {
-		case c == '"':
-			s := p.in[start:p.at]
-			p.at++
-			return checked(s)
-		case c == '\\':
-			return p.escaped(start)
-		case c < 0x20:
-			return "", errors.New("a raw control character in a string")
-		}
-	}
-	return "", errors.New("a string without an end")
-}
-
-func checked(s string) (string, error) {
-	if !utf8.ValidString(s) {
-		return "", errors.New("a string that is not UTF-8")
-	}
-	return s, nil
-}
-
-// escaped reads the rest of a string that has an escape at p.at.
-func (p *parser) escaped(start int) (string, error) {
-	var b strings.Builder
-	b.WriteString(p.in[start:p.at])
-	for p.at < len(p.in) {
-		c := p.in[p.at]
-		p.at++
-		switch {
-		case c == '"':
-			return checked(b.String())
-		case c < 0x20:
-			return "", errors.New("a raw control character in a string")
-		case c != '\\':
-			b.WriteByte(c)
-		default:
-			r, err := p.escape()
-			if err != nil {
-				return "", err
-			}
-			b.WriteRune(r)
-		}
-	}
-	return "", errors.New("a string without an end")
-}
-
-// escape reads what follows a backslash. Canonical JSON has only \" and \\.
-func (p *parser) escape() (rune, error) {
-	c := p.peek()
-	p.at++
-	if c == '"' || c == '\\' {
-		return rune(c), nil
-	}
-	p.canonical = false
-	if c == 'u' {
-		return p.unicode()
-	}
-	if i := strings.IndexByte("/bfnrt", c); i >= 0 && c != 0 {
-		return rune("/\b\f\n\r\t"[i]), nil
-	}
-	return 0, errors.New("an escape that JSON does not have")
-}
-
-func (p *parser) unicode() (rune, error) {
-	hi, err := p.hex4()
-	if err != nil || !utf16.IsSurrogate(hi) {
-		return hi, err
-	}
-	if strings.HasPrefix(p.in[p.at:], `\u`) {
-		p.at += 2
-		lo, err := p.hex4()
-		if err != nil {
-			return 0, err
-		}
-		if r := utf16.DecodeRune(hi, lo); r != utf8.RuneError {
-			return r, nil
-		}
-	}
-	return 0, errors.New("half of a surrogate pair")
-}
-
-func (p *parser) hex4() (rune, error) {
-	if p.at+4 > len(p.in) {
-		return 0, errors.New("a \\u without four digits")
-	}
-	n, err := strconv.ParseUint(p.in[p.at:p.at+4], 16, 16)
-	if err != nil || strings.ContainsAny(p.in[p.at:p.at+4], "+_") {
-		return 0, errors.New("a \\u without four digits")
-	}
-	p.at += 4
-	return rune(n), nil
 }

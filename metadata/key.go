@@ -11,7 +11,7 @@ import (
 type Key struct {
 	Type   string // "ed25519", "ecdsa", "rsa", …
 	Scheme string // "ed25519", "ecdsa-sha2-nistp256", "rsassa-pss-sha256", …
-	Public string // keyval.public: hexadecimal for ed25519, PEM for the others
+	Public string // keyval.public: hexadecimal for ed25519, PEM for the others; "" for kinds without
 	extra  []Member
 	keyval []Member
 }
@@ -25,7 +25,7 @@ func (k Key) ID() string {
 }
 
 func (k Key) value() Value {
-	val := Struct(append([]Member{{"public", Text(k.Public)}}, k.keyval...)...)
+	val := Struct(append([]Member{{"public", textOrAbsent(k.Public)}}, k.keyval...)...)
 	return Struct(append([]Member{{"keytype", Text(k.Type)}, {"scheme", Text(k.Scheme)}, {"keyval", val}}, k.extra...)...)
 }
 
@@ -46,7 +46,7 @@ func ParseKey(raw []byte) (Key, error) {
 func key(o *fields) Key {
 	k := Key{Type: o.str("keytype"), Scheme: o.str("scheme")}
 	val := o.object("keyval")
-	k.Public = val.str("public")
+	k.Public = val.may("public", String).Str() // keys of other kinds have other members
 	k.keyval, k.extra = val.rest(), o.rest()
 	return k
 }
@@ -55,12 +55,12 @@ func key(o *fields) Key {
 type Keys map[string]Key
 
 func keys(o *fields) Keys {
-	if len(o.value.members) > MaxKeys {
-		o.fail("%d keys where at most %d are allowed", len(o.value.members), MaxKeys)
+	if len(o.value.Members()) > MaxKeys {
+		o.fail("%d keys where at most %d are allowed", len(o.value.Members()), MaxKeys)
 		return nil
 	}
-	out := make(Keys, len(o.value.members))
-	for _, m := range o.value.members {
+	out := make(Keys, len(o.value.Members()))
+	for _, m := range o.value.Members() {
 		out[m.Name] = key(o.child(m.Name, m.Value))
 	}
 	return out
@@ -77,7 +77,8 @@ func (k Keys) value() Value {
 // RoleKeys says whose signatures a role needs.
 type RoleKeys struct {
 	KeyIDs    []string
-	Threshold int // signatures by that many different keys, from 1
+	Threshold int      // signatures by that many different keys, from 1
+	extra     []Member // in root; a Delegation keeps its own
 }
 
 func roleKeys(o *fields) RoleKeys {
@@ -87,14 +88,15 @@ func roleKeys(o *fields) RoleKeys {
 	}
 	n := o.integer("threshold", 1)
 	if n > MaxKeys {
-		n = MaxKeys + 1 // never met: no role may list so many keys
+		o.fail("threshold: %d where a role lists at most %d keys", n, MaxKeys)
+		return r
 	}
 	r.Threshold = int(n)
 	return r
 }
 
 func (r RoleKeys) members() []Member {
-	return []Member{{"keyids", texts(r.KeyIDs)}, {"threshold", Int(int64(r.Threshold))}}
+	return append([]Member{{"keyids", texts(r.KeyIDs)}, {"threshold", Int(int64(r.Threshold))}}, r.extra...)
 }
 
 func texts(list []string) Value {

@@ -10,14 +10,15 @@ const (
 	MaxTargets   = 64 << 20  // one targets or delegated file
 	MaxManifest  = 4 << 20   // one OCI manifest (distribution-spec: what registries must accept)
 
-	MaxDepth      = 32   // nesting of JSON
-	MaxSignatures = 256  // signatures in one file
-	MaxKeys       = 1024 // keys that root or a delegation lists
-	MaxRootSteps  = 1024 // roots that one update may walk through
-	MaxVisits     = 256  // role files that one search may open
-	MaxPath       = 1024 // bytes of a target path
-	MaxRoleName   = 256  // bytes of a role's name
-	MaxPathDepth  = 8    // slash separated parts of an artifact's name
+	MaxDepth      = 32      // nesting of JSON
+	MaxValues     = 4 << 20 // JSON values in one file: small values take more memory than bytes
+	MaxSignatures = 256     // signatures in one file
+	MaxKeys       = 1024    // keys that root or a delegation lists
+	MaxRootSteps  = 1024    // roots that one update may walk through
+	MaxVisits     = 256     // role files that one search may open
+	MaxPath       = 1024    // bytes of a target path
+	MaxRoleName   = 256     // bytes of a role's name
+	MaxPathDepth  = 8       // slash separated parts of an artifact's name
 
 	MaxInlineFile  = 32 << 10  // one file inlined in a descriptor's data
 	MaxInlineTotal = 128 << 10 // all files inlined in one manifest

@@ -92,7 +92,10 @@ func Patterns(name string) ([]string, error) {
 	if name == "**" {
 		return levels("", 0), nil
 	}
-	if strings.ContainsAny(base, "*?[:@") {
+	if strings.Contains(base, "**") || below && strings.ContainsAny(base, "*?[") {
+		return nil, fmt.Errorf("%w: %q: \"**\" stands alone or after NAME/ only: in a pattern of TUF no wildcard crosses a slash", ErrPath, name)
+	}
+	if strings.ContainsAny(name, "*?[:@") && !below {
 		return []string{name}, nil
 	}
 	if err := CheckName(base); err != nil {

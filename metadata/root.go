@@ -35,7 +35,10 @@ func root(o *fields, h Header) *Root {
 	r.Keys = keys(o.object("keys"))
 	roles := o.object("roles")
 	for _, name := range []string{RoleRoot, RoleTimestamp, RoleSnapshot, RoleTargets} {
-		r.Roles[name] = roleKeys(roles.object(name))
+		role := roles.object(name)
+		rk := roleKeys(role)
+		rk.extra = role.rest()
+		r.Roles[name] = rk
 	}
 	r.others = roles.rest()
 	r.Carnet = rootExtension(o)

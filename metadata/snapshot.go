@@ -45,14 +45,15 @@ func ParseParent(s string) (Parent, error) {
 
 func snapshot(o *fields, h Header) *Snapshot {
 	meta := o.object("meta")
-	s := &Snapshot{Header: h, Meta: make(map[string]MetaFile, len(meta.value.members))}
-	for _, m := range meta.value.members {
+	s := &Snapshot{Header: h, Meta: make(map[string]MetaFile, len(meta.value.parts))}
+	file := meta.child("", Value{kind: Object})
+	for _, m := range meta.value.Members() {
 		role, ok := strings.CutSuffix(m.Name, ".json")
 		if !ok || role == "" || len(role) > MaxRoleName {
 			meta.fail("want ROLE.json, found %.300q", m.Name)
 			return s
 		}
-		s.Meta[role] = metaFile(meta.child(m.Name, m.Value))
+		s.Meta[role] = metaFile(file.reopen(m.Name, m.Value))
 	}
 	if _, ok := s.Meta[RoleTargets]; !ok {
 		meta.fail("targets.json is not listed")

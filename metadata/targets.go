@@ -3,6 +3,9 @@ package metadata
 import (
 	"bytes"
 	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Targets is the content of a targets file or of a delegated role's file
@@ -29,13 +32,14 @@ type Target struct {
 func targets(o *fields, h Header) *Targets {
 	t := &Targets{Header: h}
 	list := o.object("targets")
-	t.Targets = make(map[string]Target, len(list.value.members))
-	for _, m := range list.value.members {
+	t.Targets = make(map[string]Target, len(list.value.parts))
+	entry := list.child("", Value{kind: Object})
+	for _, m := range list.value.Members() {
 		if m.Name == "" || len(m.Name) > MaxPath {
 			list.fail("a target path of %d bytes where 1 to %d are allowed", len(m.Name), MaxPath)
 			return t
 		}
-		t.Targets[m.Name] = target(list.child(m.Name, m.Value))
+		t.Targets[m.Name] = target(entry.reopen(m.Name, m.Value))
 	}
 	if v := o.may("delegations", Object); v.kind == Object {
 		t.Delegations = delegations(o.child("delegations", v))
@@ -74,6 +78,12 @@ func (t Target) Equal(other Target) bool {
 	return string(t.value().Canonical()) == string(other.value().Canonical())
 }
 
+// NewTarget describes an artifact: the length of its manifest in bytes and the
+// manifest's SHA-256. What is said of it is added by [Target.WithStatement].
+func NewTarget(length int64, sha256 digest.Digest) Target {
+	return Target{Length: length, Hashes: SHA256(sha256.Encoded())}
+}
+
 // Compare orders entries in some way that is the same for everybody.
 func (t Target) Compare(other Target) int {
 	return bytes.Compare(t.value().Canonical(), other.value().Canonical())
@@ -101,6 +111,14 @@ func (t *Targets) extensionValue() Value {
 		return Value{}
 	}
 	return Struct(m...)
+}
+
+// SameContent reports whether two files list the same entries and delegations
+// and say the same of the role: all but version, expiry and specification.
+func (t *Targets) SameContent(other *Targets) bool {
+	a, b := *t, *other
+	a.Header, b.Header = Header{}, Header{}
+	return bytes.Equal(a.Canonical(), b.Canonical())
 }
 
 // Delegations are the roles that a targets file trusts with paths.
@@ -139,9 +157,9 @@ type SuccinctRoles struct {
 func delegations(o *fields) *Delegations {
 	d := &Delegations{Keys: keys(o.object("keys"))}
 	roles := o.may("roles", Array)
-	seen := make(map[string]bool, len(roles.list))
-	for i, v := range roles.list {
-		r := delegation(o.child(fmt.Sprintf("roles[%d]", i), v))
+	seen := make(map[string]bool, len(roles.parts))
+	for i, e := range roles.parts {
+		r := delegation(o.child(fmt.Sprintf("roles[%d]", i), e.Value))
 		if seen[r.Name] {
 			o.fail("roles: %q stands twice", r.Name)
 		}
@@ -168,6 +186,16 @@ func delegation(o *fields) Delegation {
 	if (paths.kind == Absent) == (prefixes.kind == Absent) {
 		o.fail("want one of paths and path_hash_prefixes")
 	}
+	for _, p := range d.Paths {
+		if len(p) > MaxPath {
+			o.fail("paths: a pattern of %d bytes where at most %d are allowed", len(p), MaxPath)
+		}
+	}
+	for _, p := range d.HashPrefixes {
+		if low := strings.ToLower(p); low == "" || len(low) > 64 || !isHex(low, len(low)) {
+			o.fail("path_hash_prefixes: %.100q begins no SHA-256", p)
+		}
+	}
 	d.Terminating = o.may("terminating", Bool).text == "true"
 	d.extension(o)
 	d.extra = o.rest()
@@ -180,7 +208,11 @@ func (d *Delegation) extension(o *fields) {
 		return
 	}
 	e := o.child(extensionName, v)
-	d.Purpose = e.may("purpose", String).Str()
+	// A purpose decides what the role's entries mean: what is not known must
+	// not be taken for vouching.
+	if d.Purpose = e.may("purpose", String).Str(); d.Purpose != "" && d.Purpose != PurposeWithdrawal {
+		e.fail("purpose: %.100q is not known here: a newer carnet may know it", d.Purpose)
+	}
 	critical(e, "purpose")
 	d.ext = e.rest()
 }
@@ -214,7 +246,7 @@ func (d *Delegations) value() Value {
 
 func (d Delegation) value() Value {
 	m := append(d.members(), Member{"name", Text(d.Name)}, Member{"terminating", Boolean(d.Terminating)})
-	if d.HashPrefixes != nil && len(d.Paths) == 0 {
+	if d.HashPrefixes != nil && d.Paths == nil {
 		m = append(m, Member{"path_hash_prefixes", texts(d.HashPrefixes)})
 	} else {
 		m = append(m, Member{"paths", texts(d.Paths)})

@@ -64,8 +64,8 @@ func timestamp(o *fields, h Header) *Timestamp {
 	t := &Timestamp{Header: h}
 	meta := o.object("meta")
 	t.Snapshot = metaFile(meta.object("snapshot.json"))
-	if len(meta.value.members) > 1 {
-		meta.fail("want snapshot.json alone, found %d files", len(meta.value.members))
+	if len(meta.value.Members()) > 1 {
+		meta.fail("want snapshot.json alone, found %d files", len(meta.value.Members()))
 	}
 	t.Carnet = timestampExtension(o)
 	t.extra = o.rest()
