@@ -50,7 +50,7 @@ func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, erro
 func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
 	out := slices.Clone(entries)
 	out = slices.DeleteFunc(out, func(e Entry) bool {
-		return ours.knows(e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
+		return w.void[e.Tag] || ours.knows(e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
 	})
 	slices.SortFunc(out, func(a, b Entry) int {
 		if a.Draft != b.Draft {

@@ -54,11 +54,15 @@ func (r *Repository) Publish(ctx context.Context, paths []string, change func(co
 }
 
 func (r *Repository) publish(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
+	void := map[string]bool{}
 	for attempt := 1; ; attempt++ {
-		w := &writing{repo: r, seen: map[string]*revision{}}
+		w := &writing{repo: r, seen: map[string]*revision{}, void: void}
 		res, err := w.attempt(ctx, paths, change)
 		if err == nil {
 			return res, nil
+		}
+		for _, e := range w.drafts {
+			void[e.Tag] = true
 		}
 		w.abandon(ctx, err)
 		if !errors.Is(err, errStartOver) {
@@ -94,6 +98,7 @@ type writing struct {
 	drafts []Entry              // pushed by this attempt
 	seen   map[string]*revision // listed publications by tag; nil: not to be joined
 	listed []Entry              // the last list
+	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
 }
 

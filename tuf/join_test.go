@@ -1,0 +1,215 @@
+package tuf_test
+
+import (
+	"context"
+	"crypto/rand"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/carnet-project/carnet/fixtures"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// meet lets a writer with these keys make change, and while its draft is
+// pushed and not yet listed, lets others happen.
+func (w *world) meet(keys tuf.Keys, change func(context.Context, *tuf.Draft) error, others func()) error {
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		if f := others; step == "list" && f != nil {
+			others = nil
+			f()
+		}
+		return nil
+	}
+	opts := w.options(s)
+	if keys != nil {
+		opts.Keys = keys
+	}
+	_, err := tuf.NewRepository(opts).Publish(w.t.Context(), nil, change)
+	return err
+}
+
+func (w *world) must(change func(context.Context, *tuf.Draft) error) {
+	w.t.Helper()
+	_, err := w.write(&seat{reg: w.reg}, change)
+	require.NoError(w.t, err)
+}
+
+func (w *world) lookup(path string) *tuf.Finding {
+	w.t.Helper()
+	c, err := tuf.NewClient(tuf.Options{Root: w.root, Store: tuf.MemoryStore{}, Sources: []tuf.Source{&seat{reg: w.reg}}, Now: fixtures.Epoch})
+	require.NoError(w.t, err)
+	require.NoError(w.t, c.Refresh(w.t.Context()))
+	f, err := c.Lookup(w.t.Context(), path)
+	require.NoError(w.t, err)
+	return f
+}
+
+func target(role, path, content string) func(context.Context, *tuf.Draft) error {
+	return func(ctx context.Context, d *tuf.Draft) error {
+		e, err := d.Edge(ctx, role)
+		if err != nil {
+			return err
+		}
+		return d.SetTarget(ctx, e, path, fixtures.Target(content))
+	}
+}
+
+func drop(role, path string) func(context.Context, *tuf.Draft) error {
+	return func(ctx context.Context, d *tuf.Draft) error {
+		e, err := d.Edge(ctx, role)
+		if err != nil {
+			return err
+		}
+		return d.DropTarget(ctx, e, path)
+	}
+}
+
+func (w *world) delegation(role, key string, threshold int, keys ...*tuf.SoftKey) func(context.Context, *tuf.Draft) error {
+	return func(ctx context.Context, d *tuf.Draft) error {
+		r := metadata.Delegation{Name: role, Paths: []string{key + ":*"}, RoleKeys: metadata.RoleKeys{Threshold: threshold}}
+		all := metadata.Keys{}
+		for _, k := range keys {
+			all[k.Key().ID()] = k.Key()
+			r.KeyIDs = append(r.KeyIDs, k.Key().ID())
+		}
+		return d.Delegate(ctx, metadata.RoleTargets, r, all)
+	}
+}
+
+func newKey(t testing.TB) *tuf.SoftKey {
+	k, err := tuf.NewSoftKey(rand.Reader, tuf.KeyEd25519)
+	require.NoError(t, err)
+	return k
+}
+
+func TestJoinTellsTheLaterWriterOfAnotherDigest(t *testing.T) {
+	w := newWorld(t)
+	err := w.meet(nil, target("releases", "app:1", "mine"), func() {
+		require.NoError(t, w.meet(nil, target("releases", "other:1", "x"), nil))
+	})
+	require.NoError(t, err)
+
+	var conflict *tuf.ConflictError
+	err = w.meet(nil, target("releases", "app:2", "mine"), func() {
+		// This one lists the draft above and is told; nothing is lost.
+		err := w.meet(nil, target("releases", "app:2", "theirs"), nil)
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, "app:2", conflict.What)
+	})
+	require.ErrorAs(t, err, &conflict, "while a draft that contradicts it is alive, neither commits")
+	require.False(t, w.lookup("app:2").Listed)
+}
+
+func TestJoinKeepsARemoval(t *testing.T) {
+	w := newWorld(t)
+	w.must(target("releases", "app:1", "one"))
+	err := w.meet(nil, target("releases", "app:2", "two"), func() { w.must(drop("releases", "app:1")) })
+	require.NoError(t, err)
+	require.False(t, w.lookup("app:1").Listed, "a removal wins over no change")
+	require.True(t, w.lookup("app:2").Listed)
+}
+
+func TestJoinNeverSignsWhatAnUntrustedKeyWrote(t *testing.T) {
+	w := newWorld(t)
+	thief, dev := newKey(t), newKey(t)
+	all := append(tuf.Keys{thief, dev}, w.keys...)
+	w.keys = all
+	w.must(w.delegation("apps", "app", 1, thief, dev))
+
+	// The key is revoked while the thief, who does not look at what others
+	// do, commits an entry.
+	blind := &seat{reg: w.reg, hide: func([]string) []string { return nil }}
+	opts := w.options(blind)
+	opts.Keys = tuf.Keys{thief, all[2]}
+	revoke := func(ctx context.Context, d *tuf.Draft) error {
+		return d.SetKeys(ctx, "apps", metadata.Keys{dev.Key().ID(): dev.Key()}, 1)
+	}
+	online := all[2]
+	err := w.meet(nil, revoke, func() {
+		_, err := tuf.NewRepository(opts).Publish(t.Context(), nil, target("apps", "app:evil", "evil"))
+		require.NoError(t, err)
+	})
+	require.NoError(t, err)
+	require.False(t, w.lookup("app:evil").Listed, "the thief's entry was laundered by the join")
+
+	require.NoError(t, w.meet(tuf.Keys{dev, online}, target("apps", "app:good", "good"), nil))
+	require.True(t, w.lookup("app:good").Listed)
+	require.False(t, w.lookup("app:evil").Listed)
+}
+
+func TestJoinOfRolesWithoutTheirKeys(t *testing.T) {
+	w := newWorld(t)
+	one, two := newKey(t), newKey(t)
+	online := w.keys[0]
+	w.keys = append(w.keys, one, two)
+	w.must(w.delegation("ones", "one", 1, one))
+	w.must(w.delegation("twos", "two", 1, two))
+	// Each has the key of one role: each takes the other's file as it is.
+	err := w.meet(tuf.Keys{one, online}, target("ones", "one:1", "x"), func() {
+		require.NoError(t, w.meet(tuf.Keys{two, online}, target("twos", "two:1", "y"), nil))
+	})
+	require.NoError(t, err)
+	require.True(t, w.lookup("one:1").Listed)
+	require.True(t, w.lookup("two:1").Listed)
+}
+
+func TestRoleOfSeveralSignaturesIsNeverJoined(t *testing.T) {
+	w := newWorld(t)
+	a, b := newKey(t), newKey(t)
+	w.keys = append(w.keys, a, b)
+	w.must(w.delegation("pairs", "pair", 2, a, b))
+	// A competing version that is committed: start over on top of it.
+	tries := 0
+	err := w.meet(nil, func(ctx context.Context, d *tuf.Draft) error {
+		tries++
+		return target("pairs", "pair:1", "x")(ctx, d)
+	}, func() {
+		require.ErrorIs(t, w.meet(nil, target("pairs", "pair:2", "y"), nil), tuf.ErrContended, "a living draft of the same role stands in the way")
+	})
+	require.ErrorIs(t, err, tuf.ErrContended)
+	require.False(t, w.lookup("pair:1").Listed)
+	require.Equal(t, 1, tries)
+}
+
+func TestWriterStartsOverOnACommittedVersionOfAThresholdRole(t *testing.T) {
+	w := newWorld(t)
+	a, b := newKey(t), newKey(t)
+	w.keys = append(w.keys, a, b)
+	w.must(w.delegation("pairs", "pair", 2, a, b))
+	tries := 0
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		if step == "push draft" && tries == 1 {
+			w.must(target("pairs", "pair:2", "y"))
+		}
+		return nil
+	}
+	_, err := w.write(s, func(ctx context.Context, d *tuf.Draft) error {
+		tries++
+		return target("pairs", "pair:1", "x")(ctx, d)
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, tries)
+	require.True(t, w.lookup("pair:1").Listed)
+	require.True(t, w.lookup("pair:2").Listed)
+}
+
+func TestForgedPublicationsAreNotJoined(t *testing.T) {
+	w := newWorld(t)
+	forger := newWorld(t) // another publisher's, all properly signed by its own keys
+	forger.must(target("releases", "app:evil", "evil"))
+	err := w.meet(nil, target("releases", "app:1", "x"), func() {
+		for tag, p := range forger.reg.tags {
+			w.reg.tags[tag] = p
+		}
+		for d, raw := range forger.reg.blobs {
+			w.reg.blobs[d] = raw
+		}
+	})
+	require.NoError(t, err)
+	require.False(t, w.lookup("app:evil").Listed)
+	require.True(t, w.lookup("app:1").Listed)
+}

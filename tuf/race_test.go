@@ -1,0 +1,5 @@
+//go:build race
+
+package tuf_test
+
+func init() { underRace = true }
