@@ -38,14 +38,21 @@ func (r *Registries) Artifacts(repo Repository) (*Artifacts, error) {
 // its digest. A tag and a digest that disagree are an error. One request for
 // a tag, none for a digest alone.
 func (a *Artifacts) Resolve(ctx context.Context, ref Reference) (digest.Digest, error) {
+	desc, err := a.Locate(ctx, ref)
+	return desc.Digest, err
+}
+
+// Locate is Resolve, and also returns the manifest's size as the location
+// tells it: 0 for a digest alone, for which nobody is asked.
+func (a *Artifacts) Locate(ctx context.Context, ref Reference) (ocispec.Descriptor, error) {
 	if ref.Tag == "" {
-		return ref.Digest, nil
+		return ocispec.Descriptor{Digest: ref.Digest}, nil
 	}
 	desc, err := a.backend.resolve(ctx, ref.Tag)
 	if err != nil {
-		return "", err
+		return ocispec.Descriptor{}, err
 	}
-	return desc.Digest, Agree(ref, desc.Digest)
+	return desc, Agree(ref, desc.Digest)
 }
 
 // DisagreeError says that a reference names a tag and a digest, and the tag

@@ -64,6 +64,9 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 	return r, nil
 }
 
+// Cache returns what New was given, or nil.
+func (r *Registries) Cache() *Cache { return r.cache }
+
 func (o Options) userAgent() string {
 	if o.UserAgent != "" {
 		return o.UserAgent

@@ -22,6 +22,10 @@ type Options struct {
 	Sources []Source
 	// Now is the fixed start time of the update (TUF 5.1).
 	Now time.Time
+	// Clock is what the clock shows where Now is another time, to see what
+	// would be decided then: a timestamp may have been issued until Clock. The
+	// zero Clock is Now.
+	Clock time.Time
 	// MaxStaleness extends the expiry of timestamp and snapshot, and of no
 	// other file: for verifiers whose network is a courier.
 	MaxStaleness time.Duration

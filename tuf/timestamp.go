@@ -120,10 +120,13 @@ func newer(a, b *metadata.File) bool {
 
 // checkIssued refuses a timestamp from the future: its age would be a lie.
 func (c *Client) checkIssued(f *metadata.File) error {
-	x := f.Timestamp.Carnet
-	if x != nil && x.Issued.After(c.opts.Now.Add(MaxClockSkew)) {
+	x, clock := f.Timestamp.Carnet, c.opts.Now
+	if c.opts.Clock.After(clock) {
+		clock = c.opts.Clock
+	}
+	if x != nil && x.Issued.After(clock.Add(MaxClockSkew)) {
 		return fmt.Errorf("%w: timestamp version %d says it was issued at %s, and it is %s: one of the clocks is wrong",
-			ErrInvalid, f.Version, metadata.FormatTime(x.Issued), metadata.FormatTime(c.opts.Now))
+			ErrInvalid, f.Version, metadata.FormatTime(x.Issued), metadata.FormatTime(clock))
 	}
 	return nil
 }

@@ -128,6 +128,16 @@ func (r *Rule) leaves() []*Requirement {
 	return out
 }
 
+// leaf returns the first entry that names a publisher, or nil.
+func (r *Rule) leaf(publisher string) *Requirement {
+	for _, q := range r.leaves() {
+		if q.Publisher == publisher {
+			return q
+		}
+	}
+	return nil
+}
+
 // PublisherPolicy returns the policy that a publisher alone makes: everything
 // that it vouches for passes, nothing else. A name that is not pinned gives a
 // policy under which nothing passes, for the reason [UnknownPublisher].

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -32,13 +34,16 @@ func OpenStates(dir string) *States { return &States{dir: dir} }
 
 // State is what is remembered of one publisher, in memory during an update.
 // It is a [tuf.Store]; [State.Commit] makes what the update accepted durable.
-// A State is for one goroutine.
+// A State is for one update. Get may be called by several goroutines.
 type State struct {
-	path   string        // "" for one that is kept in memory only
-	pin    digest.Digest // of the pinned root that the update starts from
-	was    content       // as loaded
-	now    content       // as the update left it
-	others map[string][]byte
+	path  string        // "" for one that is kept in memory only
+	pin   digest.Digest // of the pinned root that the update starts from
+	was   content       // as loaded
+	now   content       // as the update left it
+	roles map[string][]byte
+	cache *registrystore.Cache
+	// listed is what the snapshot as loaded says of roles.
+	listed func() map[string]metadata.MetaFile
 }
 
 // content is what one state file remembers: files as they were received.
@@ -63,7 +68,11 @@ type stateFile struct {
 // root that was reached from another pinned root is not taken up: the id
 // that names the file is only that root's claim. Its timestamp and snapshot
 // are: they bind only as far as the keys of the newest root signed them.
-func (s *States) Load(pinned []byte) (*State, error) {
+//
+// The files of targets and of delegated roles are not part of it: they are
+// read from cache, and kept there, by the digests in the snapshot. Cache may
+// be nil.
+func (s *States) Load(pinned []byte, cache *registrystore.Cache) (*State, error) {
 	root, err := OpenRoot(pinned)
 	if err != nil {
 		return nil, err
@@ -72,7 +81,7 @@ func (s *States) Load(pinned []byte) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := NewMemoryState(pinned)
+	st := NewMemoryState(pinned, cache)
 	st.path = filepath.Join(s.dir, name)
 	disk, err := readState(st.path)
 	if err != nil {
@@ -87,8 +96,16 @@ func (s *States) Load(pinned []byte) (*State, error) {
 }
 
 // NewMemoryState returns a state that remembers nothing and is never kept.
-func NewMemoryState(pinned []byte) *State {
-	return &State{pin: digest.FromBytes(pinned), others: map[string][]byte{}}
+func NewMemoryState(pinned []byte, cache *registrystore.Cache) *State {
+	s := &State{pin: digest.FromBytes(pinned), roles: map[string][]byte{}, cache: cache}
+	s.listed = sync.OnceValue(func() map[string]metadata.MetaFile {
+		f, err := metadata.Decode(metadata.RoleSnapshot, s.was.Snapshot)
+		if s.was.Snapshot == nil || err != nil {
+			return nil
+		}
+		return f.Snapshot.Meta
+	})
+	return s
 }
 
 // stateName turns a publisher id into a file name. Ids are 32 hexadecimal
@@ -159,11 +176,14 @@ func (c *content) file(role string) *[]byte {
 	return nil
 }
 
-// Get returns a file of the store.
+// Get returns a file of the store. Of a role it is the file that was trusted
+// last, which the client needs to see what changed.
 func (s *State) Get(role string) ([]byte, error) {
-	raw := s.others[role]
+	raw := s.roles[role]
 	if f := s.now.file(role); f != nil {
 		raw = *f
+	} else if raw == nil {
+		raw = s.cached(role)
 	}
 	if raw == nil {
 		return nil, fmt.Errorf("%s: %w", role, fs.ErrNotExist)
@@ -171,12 +191,20 @@ func (s *State) Get(role string) ([]byte, error) {
 	return raw, nil
 }
 
+func (s *State) cached(role string) []byte {
+	d := s.listed()[role].Hashes.Digest()
+	if d == "" {
+		return nil
+	}
+	return s.cache.Get(d)
+}
+
 // Put replaces a file until Commit.
 func (s *State) Put(role string, raw []byte) error {
 	if f := s.now.file(role); f != nil {
 		*f = raw
 	} else {
-		s.others[role] = raw
+		s.roles[role] = raw
 	}
 	return nil
 }
@@ -186,8 +214,15 @@ func (s *State) Delete(role string) error {
 	if f := s.now.file(role); f != nil {
 		*f = nil
 	}
-	delete(s.others, role)
+	delete(s.roles, role)
 	return nil
+}
+
+// copy returns a state that holds the same and is never kept.
+func (s *State) copy() *State {
+	out := *s
+	out.path, out.roles = "", maps.Clone(s.roles)
+	return &out
 }
 
 // Changed reports whether Commit has anything to keep.
@@ -203,6 +238,9 @@ func (c content) equal(o content) bool {
 // writes nothing if nothing changed, and never goes back behind what another
 // process kept meanwhile. On a full disk the old file stays.
 func (s *State) Commit() error {
+	for _, raw := range s.roles {
+		s.cache.Put(raw)
+	}
 	if !s.Changed() {
 		return nil
 	}

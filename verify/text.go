@@ -12,46 +12,46 @@ import (
 )
 
 // Text writes the decision for people: several lines, the first says it all.
-// What came from others is shown without control characters.
+// What came from others is shown without line breaks and control characters.
 func (d Decision) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", d.Reference, d.Verdict)
+	first := d.Reference + ": " + d.Verdict.String()
 	if d.Policy != "" {
-		fmt.Fprintf(&b, " by rule %q", d.Policy)
+		first += fmt.Sprintf(" by rule %q", d.Policy)
 	}
-	b.WriteString("\n")
+	line(&b, "%s", first)
 	if d.Digest != "" {
-		fmt.Fprintf(&b, "  digest %s\n", d.Digest)
+		line(&b, "  digest %s", d.Digest)
 	}
 	for _, r := range d.Results {
-		b.WriteString(r.text())
-	}
-	return printable(b.String())
-}
-
-func (r Result) text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "  %s: %s: %s\n", or(r.Publisher, "-"), r.Reason, r.Message)
-	if r.Target != "" {
-		fmt.Fprintf(&b, "    target %s", r.Target)
-		if r.SignedDigest != "" {
-			fmt.Fprintf(&b, " is %s", r.SignedDigest)
-		}
-		b.WriteString("\n")
-	}
-	if r.Chain != nil {
-		fmt.Fprintf(&b, "    chain %s\n", strings.Join(r.Chain, " > "))
-	}
-	if len(r.Claims) > 0 {
-		fmt.Fprintf(&b, "    claims %s\n", claimsText(r.Claims))
-	}
-	if o := r.Origin; o != nil {
-		fmt.Fprintf(&b, "    origin %s of publisher %s, root version %d, timestamp version %d\n", o.Target, o.Publisher, o.RootVersion, o.TimestampVersion)
-	}
-	if r.TimestampVersion > 0 {
-		fmt.Fprintf(&b, "    root version %d, timestamp version %d, expires %s, from %s\n", r.RootVersion, r.TimestampVersion, metadata.FormatTime(r.Expires), r.Source)
+		r.text(&b)
 	}
 	return b.String()
+}
+
+func (r Result) text(b *strings.Builder) {
+	line(b, "  %s: %s: %s", or(r.Publisher, "-"), r.Reason, r.Message)
+	if r.SignedDigest != "" {
+		line(b, "    target %s is %s", r.Target, r.SignedDigest)
+	}
+	if r.Chain != nil {
+		line(b, "    chain %s", strings.Join(r.Chain, " > "))
+	}
+	if len(r.Claims) > 0 {
+		line(b, "    claims %s", claimsText(r.Claims))
+	}
+	if o := r.Origin; o != nil {
+		line(b, "    origin %s of publisher %s, root version %d, timestamp version %d", o.Target, o.Publisher, o.RootVersion, o.TimestampVersion)
+	}
+	if r.TimestampVersion > 0 {
+		line(b, "    root version %d, timestamp version %d, expires %s, from %s", r.RootVersion, r.TimestampVersion, metadata.FormatTime(r.Expires), r.Source)
+	}
+}
+
+// line writes one line, whatever stands in the arguments.
+func line(b *strings.Builder, format string, args ...any) {
+	b.WriteString(printable(fmt.Sprintf(format, args...)))
+	b.WriteByte('\n')
 }
 
 func claimsText(claims map[string]string) string {
@@ -72,7 +72,10 @@ func or(s, absent string) string {
 // printable takes out what a terminal would act on.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		switch {
+		case r == '\n':
+			return ' '
+		case unicode.IsPrint(r):
 			return r
 		}
 		return '?'
@@ -94,7 +97,7 @@ func ago(d time.Duration) string {
 
 // noticeText says why something was withdrawn, in one line.
 func noticeText(n *metadata.Notice) string {
-	s := "withdrawn: " + strings.ReplaceAll(n.Reason, "\n", " ")
+	s := "withdrawn: " + n.Reason
 	if n.Advisory != "" {
 		s += " (" + n.Advisory + ")"
 	}

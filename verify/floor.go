@@ -1,0 +1,96 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// aboveFloor fails if the session's metadata is older than a floor: one that
+// the caller gave, or one that a promoter's signature recorded
+// (docs/spec.md, "Freshness").
+func (s *session) aboveFloor(ctx context.Context, floor tuf.Floor) error {
+	if s.err != nil {
+		return s.err
+	}
+	root, timestamp := s.client.Root(), s.client.Timestamp()
+	if root.Version < floor.Root {
+		return fmt.Errorf("%w: root version %d where at least %d is known of", tuf.ErrBelowFloor, root.Version, floor.Root)
+	}
+	if timestamp.Version >= floor.Timestamp || s.restarted(ctx, floor.Root) {
+		return nil
+	}
+	return fmt.Errorf("%w: timestamp version %d where at least %d is known of", tuf.ErrBelowFloor, timestamp.Version, floor.Timestamp)
+}
+
+// restarted reports whether a timestamp key of root version was taken away
+// since: versions may have started again then. What cannot be found out is
+// taken for no.
+func (s *session) restarted(ctx context.Context, version int64) bool {
+	then, err := s.rootAt(ctx, version)
+	if err != nil {
+		return false
+	}
+	listed := timestampKeys(s.client.Root().Root)
+	for id := range timestampKeys(then) {
+		if !listed[id] {
+			return true
+		}
+	}
+	return false
+}
+
+func timestampKeys(r *metadata.Root) map[string]bool {
+	out := map[string]bool{}
+	for _, id := range r.Roles[metadata.RoleTimestamp].KeyIDs {
+		if key, err := tuf.KeyIdentity(r.Keys[id]); err == nil {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// rootAt returns the root of a version by the chain from the pinned one:
+// nobody else's word counts.
+func (s *session) rootAt(ctx context.Context, version int64) (*metadata.Root, error) {
+	f, err := OpenRoot(s.pin.Root)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	sources = slices.DeleteFunc(sources, func(src tuf.Source) bool {
+		p, ok := src.(tuf.Prefetcher)
+		return ok && p.Open(ctx) != nil
+	})
+	for f.Version < version {
+		if f, err = nextRoot(ctx, f, sources); err != nil {
+			return nil, err
+		}
+	}
+	if f.Version != version {
+		return nil, fmt.Errorf("root version %d is older than the pinned one", version)
+	}
+	return f.Root, nil
+}
+
+// nextRoot returns the first valid successor that a source has.
+func nextRoot(ctx context.Context, trusted *metadata.File, sources []tuf.Source) (*metadata.File, error) {
+	err := fmt.Errorf("root version %d: %w", trusted.Version+1, tuf.ErrNotFound)
+	for _, s := range sources {
+		var raw []byte
+		if raw, err = s.Root(ctx, trusted.Version+1); err != nil {
+			continue
+		}
+		var f *metadata.File
+		if f, err = tuf.NextRoot(trusted, raw); err == nil {
+			return f, nil
+		}
+	}
+	return nil, err
+}

@@ -1,0 +1,212 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// session is what one call of Verify learns of one publisher. All references
+// share it. It is for one goroutine at a time.
+type session struct {
+	pin  Pin
+	id   string
+	regs *registrystore.Registries
+
+	// What the requirements on this publisher come to.
+	paths     []string      // that will be looked up
+	maxAge    time.Duration // the least that is demanded; 0: somebody demands none
+	staleness time.Duration // the most that is allowed
+	byDigest  bool          // no reference has a tag to be resolved
+
+	now     time.Time // of the decision
+	clock   time.Time // what the clock shows
+	offline bool
+
+	state  *State
+	client *tuf.Client
+	source Source
+	err    error // why there is no verified metadata that is current
+	// last is what was verified last, expired or not: it can say that
+	// something is withdrawn, and nothing else.
+	last  *tuf.Client
+	notes []string
+}
+
+// update makes the client current: from memory where policy lets it, else by
+// asking all repositories at once. Offline, image layouts are asked.
+func (s *session) update(ctx context.Context) {
+	switch {
+	case s.state == nil:
+		return // could not be loaded, s.err says why
+	case !s.offline && s.maxAge > 0 && s.byDigest && s.young() && s.remember(ctx):
+		return
+	case !s.offline || s.hasLayouts():
+		s.ask(ctx)
+	default:
+		s.err = tuf.ErrUnreachable
+	}
+	if s.offline && errors.Is(s.err, tuf.ErrUnreachable) {
+		s.remember(ctx)
+	}
+	if s.err != nil && s.last == nil {
+		s.last = s.expired(ctx, nil)
+	}
+}
+
+// young reports whether the timestamp that was seen last is younger than
+// every requirement demands.
+func (s *session) young() bool {
+	raw, err := s.state.Get(metadata.RoleTimestamp)
+	if err != nil {
+		return false
+	}
+	f, err := metadata.Decode(metadata.RoleTimestamp, raw)
+	if err != nil || f.Timestamp.Carnet == nil {
+		return false
+	}
+	age := s.now.Sub(f.Timestamp.Carnet.Issued)
+	return age <= s.maxAge
+}
+
+func (s *session) hasLayouts() bool {
+	for _, r := range s.pin.Repositories {
+		if repo, err := registrystore.ParseRepository(r, ""); err == nil && repo.IsLayout() {
+			return true
+		}
+	}
+	return false
+}
+
+// remember verifies what was seen last, and asks nobody.
+func (s *session) remember(ctx context.Context) bool {
+	s.source = FromCache
+	s.err = s.refresh(ctx, nil)
+	return s.err == nil
+}
+
+// ask asks the repositories. An answer that is expired is kept for what it
+// still proves.
+func (s *session) ask(ctx context.Context) {
+	s.source = FromRegistry
+	sources, err := s.open()
+	if err == nil {
+		err = s.refresh(ctx, sources)
+	}
+	if s.err = err; errors.Is(err, tuf.ErrExpired) {
+		s.last = s.expired(ctx, sources)
+	}
+}
+
+// open opens the repositories that may be asked.
+func (s *session) open() ([]tuf.Source, error) {
+	var out []tuf.Source
+	for _, r := range s.pin.Repositories {
+		repo, err := registrystore.ParseRepository(r, "")
+		if err != nil {
+			return nil, err
+		}
+		if s.offline && !repo.IsLayout() {
+			continue
+		}
+		trust, err := s.regs.Trust(repo)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, impatient{trust})
+	}
+	return out, nil
+}
+
+// impatient is a trust repository that may take half of the time that is
+// left to say what it has, so that one that is silent does not silence the
+// others.
+type impatient struct{ *registrystore.Trust }
+
+// Open reads what the repository offers now.
+func (i impatient) Open(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return i.Trust.Open(ctx)
+}
+
+func (s *session) refresh(ctx context.Context, sources []tuf.Source) error {
+	c, err := tuf.NewClient(tuf.Options{
+		Root: s.pin.Root, Store: s.state, Sources: sources, Now: s.now, Clock: s.clock, MaxStaleness: s.staleness,
+	})
+	if err != nil {
+		return err
+	}
+	s.client = c
+	err = c.Refresh(ctx, s.paths...)
+	for _, n := range c.Notes() {
+		s.notes = append(s.notes, s.pin.Name+": "+n.String())
+	}
+	return err
+}
+
+// expired returns a client that takes expired files, or nil if there is
+// nothing to take. It works on a copy: nothing that it sees is remembered.
+func (s *session) expired(ctx context.Context, sources []tuf.Source) *tuf.Client {
+	c, err := tuf.NewClient(tuf.Options{
+		Root: s.pin.Root, Store: s.state.copy(), Sources: sources, Now: s.now, Clock: s.clock, AllowExpired: true,
+	})
+	if err != nil || c.Refresh(ctx, s.paths...) != nil {
+		return nil
+	}
+	return c
+}
+
+// lookup searches for a target path in verified, current metadata.
+func (s *session) lookup(ctx context.Context, path string) (*tuf.Finding, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.client.Lookup(ctx, path)
+}
+
+// withdrawn returns the notice that withdraws d. Metadata that is not current
+// can still say so; that it does not proves nothing, and is no error here.
+func (s *session) withdrawn(ctx context.Context, d digest.Digest) (*metadata.Notice, error) {
+	if d == "" {
+		return nil, nil
+	}
+	if s.err == nil {
+		return s.client.Withdrawn(ctx, d)
+	}
+	if s.last != nil {
+		if n, err := s.last.Withdrawn(ctx, d); err == nil {
+			return n, nil
+		}
+	}
+	return nil, nil
+}
+
+// describe says in r what the publisher's metadata is, as far as it is known.
+func (s *session) describe(r *Result) {
+	if s.client == nil {
+		return
+	}
+	r.Source, r.RootVersion = s.source, s.client.Root().Version
+	f := s.client.Timestamp()
+	if f == nil && s.last != nil {
+		f = s.last.Timestamp()
+	}
+	if f == nil {
+		return
+	}
+	r.TimestampVersion, r.Expires = f.Version, f.Expires
+	if x := f.Timestamp.Carnet; x != nil {
+		age := max(s.now.Sub(x.Issued), 0) // clocks may differ by some minutes
+		r.Issued, r.Age = x.Issued, &age
+	}
+}
