@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,9 +37,10 @@ func (c *Client) loadRoot() error {
 		return nil
 	}
 	if f.Version > c.root.Version {
-		c.root, c.saved = f, true
+		c.root = f
 		c.rememberFloorRoot()
 	}
+	c.saved = bytes.Equal(f.Raw, c.root.Raw)
 	return nil
 }
 
