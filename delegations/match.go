@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -40,12 +41,20 @@ func MatchAny(patterns []string, target string) bool {
 	return false
 }
 
+// matchPattern matches part by part: path.Match alone lets a class hold a
+// slash, "a[/]b".
 func matchPattern(pattern, target string) bool {
-	if strings.Count(pattern, "/") != strings.Count(target, "/") {
-		return false
+	for {
+		p, patternRest, more := strings.Cut(pattern, "/")
+		t, targetRest, deeper := strings.Cut(target, "/")
+		if ok, err := path.Match(p, t); !ok || err != nil || more != deeper {
+			return false
+		}
+		if !more {
+			return true
+		}
+		pattern, target = patternRest, targetRest
 	}
-	ok, err := path.Match(pattern, target)
-	return ok && err == nil
 }
 
 // CheckPattern refuses a pattern that could never match a path.
@@ -53,8 +62,10 @@ func CheckPattern(pattern string) error {
 	if pattern == "" || len(pattern) > metadata.MaxPath {
 		return fmt.Errorf("%w: a pattern of %d bytes where 1 to %d are allowed", metadata.ErrPath, len(pattern), metadata.MaxPath)
 	}
-	if _, err := path.Match(pattern, ""); err != nil {
-		return fmt.Errorf("%w: pattern %q: %w", metadata.ErrPath, pattern, err)
+	for part := range strings.SplitSeq(pattern, "/") {
+		if _, err := path.Match(part, ""); err != nil {
+			return fmt.Errorf("%w: pattern %q: %w", metadata.ErrPath, pattern, err)
+		}
 	}
 	return nil
 }
@@ -83,9 +94,6 @@ func IsBin(s *metadata.SuccinctRoles, name string) bool {
 	if !ok || len(digits) != (s.BitLength+3)/4 {
 		return false
 	}
-	var n uint64
-	if _, err := fmt.Sscanf(digits, "%x", &n); err != nil {
-		return false
-	}
-	return n < 1<<s.BitLength && binName(s, n) == name
+	n, err := strconv.ParseUint(digits, 16, 64)
+	return err == nil && n < 1<<s.BitLength && binName(s, n) == name
 }

@@ -49,7 +49,10 @@ func Walk(open Open, visit func(e Edge, d metadata.Delegation) error) error {
 		if t.Delegations == nil {
 			continue
 		}
-		for _, d := range t.Delegations.Roles {
+		for i, d := range t.Delegations.Roles {
+			if err := checkPurpose(e, i, d); err != nil {
+				return err
+			}
 			if seen[d.Name] {
 				continue
 			}
@@ -58,18 +61,23 @@ func Walk(open Open, visit func(e Edge, d metadata.Delegation) error) error {
 			if err := visit(child, d); err != nil {
 				return err
 			}
-			queue = append(queue, child)
+			if !child.Withdrawal { // has no delegations of its own
+				queue = append(queue, child)
+			}
 		}
 	}
 	return nil
 }
 
 // CheckRoleName refuses what is no name for a new delegated role: TUF's own
-// four, an empty or long name, or one that breaks the grammar of names that
+// four, the root pack, an empty or long name, or one that breaks the grammar of names that
 // people write in commands and tags.
 func CheckRoleName(name string) error {
 	if metadata.IsTopLevel(name) {
 		return fmt.Errorf("%q is a top-level role: choose another name", name)
+	}
+	if name == metadata.RootPack {
+		return fmt.Errorf("%q is what the file of old roots is called: choose another name", name)
 	}
 	if len(name) == 0 || len(name) > 64 {
 		return fmt.Errorf("a role's name has 1 to 64 characters, found %d", len(name))

@@ -34,12 +34,13 @@ type Edge struct {
 //	}
 //	entry, found := s.Found()
 type Search struct {
-	path    string
-	stack   []Edge // the next edge is last
-	visited []string
-	seen    map[string]bool
-	found   *Hit
-	denied  *Hit
+	path      string
+	stack     []Edge // the next edge is last
+	visited   []string
+	seen      map[string]bool
+	withdraws string // the withdrawal role, "" before targets was visited or without one
+	found     *Hit
+	denied    *Hit
 }
 
 // Hit is an entry and where it stands.
@@ -78,6 +79,9 @@ func (s *Search) Visit(e Edge, t *metadata.Targets) error {
 		return fmt.Errorf("%w: more than %d for %q", ErrTooMany, metadata.MaxVisits, s.path)
 	}
 	s.visited = append(s.visited, e.Role)
+	if w, ok := Withdrawal(t); ok && e.Role == metadata.RoleTargets {
+		s.withdraws = w.Role
+	}
 	if target, ok := t.Targets[s.path]; ok {
 		hit := &Hit{Target: target, Role: e.Role, Chain: e.Chain}
 		if !e.Withdrawal {
@@ -100,6 +104,9 @@ func (s *Search) push(from Edge, d *metadata.Delegations) error {
 		return err
 	}
 	for i, e := range edges {
+		// Whoever else delegates to the withdrawal role, its file stays what it
+		// is: no entry of it vouches.
+		edges[i].Withdrawal = e.Withdrawal || e.Role == s.withdraws
 		if e.Terminating {
 			edges, s.stack = edges[:i+1], nil
 			break
@@ -127,14 +134,23 @@ func Edges(from Edge, d *metadata.Delegations, path string) ([]Edge, error) {
 	}
 	var out []Edge
 	for i, r := range d.Roles {
-		if r.Purpose == metadata.PurposeWithdrawal && (i > 0 || from.Role != metadata.RoleTargets) {
-			return nil, fmt.Errorf("%w: %q delegated by %q", ErrWithdrawalRole, r.Name, from.Role)
+		if err := checkPurpose(from, i, r); err != nil {
+			return nil, err
 		}
 		if Match(r, path) {
 			out = append(out, edge(from, d, r))
 		}
 	}
 	return out, nil
+}
+
+// checkPurpose refuses the purpose of withdrawal for delegation i of from if
+// that is not the first of targets.
+func checkPurpose(from Edge, i int, d metadata.Delegation) error {
+	if d.Purpose == metadata.PurposeWithdrawal && (i > 0 || from.Role != metadata.RoleTargets) {
+		return fmt.Errorf("%w: %q delegated by %q", ErrWithdrawalRole, d.Name, from.Role)
+	}
+	return nil
 }
 
 func edge(from Edge, d *metadata.Delegations, r metadata.Delegation) Edge {

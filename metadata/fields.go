@@ -164,7 +164,10 @@ func (f *fields) rest() []Member {
 func (f *fields) hashes(name string, v Value) Hashes {
 	out := make(Hashes, 0, len(v.Members()))
 	for _, m := range v.Members() {
-		h := Hash{Algorithm: m.Name, Hex: strings.ToLower(m.Value.Str())}
+		h := Hash{Algorithm: m.Name, Hex: m.Value.Str()}
+		if !h.wellFormed() {
+			h.Hex = strings.ToLower(h.Hex) // some repositories write capitals
+		}
 		if !h.wellFormed() {
 			f.fail("%s: %.40s: no hexadecimal digest by that algorithm", name, m.Name)
 		}

@@ -16,6 +16,10 @@ const (
 	RoleTimestamp = "timestamp"
 )
 
+// RootPack is what the file of old roots is called among the files of a
+// publication. It is no role, and no new role is called so.
+const RootPack = "root-pack"
+
 // IsTopLevel reports whether role is one of TUF's four.
 func IsTopLevel(role string) bool {
 	return role == RoleRoot || role == RoleTargets || role == RoleSnapshot || role == RoleTimestamp

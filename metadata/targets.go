@@ -116,6 +116,9 @@ func (t *Targets) extensionValue() Value {
 // SameContent reports whether two files list the same entries and delegations
 // and say the same of the role: all but version, expiry and specification.
 func (t *Targets) SameContent(other *Targets) bool {
+	if len(t.Targets) != len(other.Targets) {
+		return false
+	}
 	a, b := *t, *other
 	a.Header, b.Header = Header{}, Header{}
 	return bytes.Equal(a.Canonical(), b.Canonical())

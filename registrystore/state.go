@@ -92,7 +92,7 @@ func parseFilename(s string) (role string, version int64, err error) {
 		return "", 0, fmt.Errorf("%w: file name %.100q", tuf.ErrUnreadable, s)
 	}
 	role, err = url.PathUnescape(name)
-	if err != nil || role == "" || len(role) > metadata.MaxRoleName || url.PathEscape(role) != name {
+	if err != nil || role == "" || role == tuf.RootPack || len(role) > metadata.MaxRoleName || url.PathEscape(role) != name {
 		return "", 0, fmt.Errorf("%w: file name %.100q", tuf.ErrUnreadable, s)
 	}
 	return role, version, nil

@@ -43,7 +43,7 @@ type Publication struct {
 }
 
 // RootPack is the Role of the file that holds old roots, as a JSON array.
-const RootPack = "root-pack"
+const RootPack = metadata.RootPack
 
 // FileLimit returns how many bytes a file of a publication may have.
 func FileLimit(role string) int64 {
