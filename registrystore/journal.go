@@ -78,7 +78,14 @@ func (t *Trust) PushDraft(ctx context.Context, p *tuf.Publication) (tuf.Entry, e
 	if err != nil {
 		return tuf.Entry{}, err
 	}
-	return t.push(ctx, &draft, raw, draftTag(p.Snapshot.Version, p.Identity()))
+	e, err := t.push(ctx, &draft, raw, draftTag(p.Snapshot.Version, p.Identity()))
+	if errors.Is(err, ErrImmutable) {
+		// Another writer made the same join a moment ago.
+		if there, rerr := t.Read(ctx, e); rerr == nil && there.Identity() == p.Identity() {
+			return e, nil
+		}
+	}
+	return e, err
 }
 
 // Commit stores the publication under its append-only tag.
@@ -126,8 +133,9 @@ func manifestDescriptor(raw []byte) ocispec.Descriptor {
 }
 
 // pushFiles stores what the repository is not known to hold, all at once, and
-// the empty config. What no manifest inlines is read back: a registry may
-// claim to have a blob that its collector took.
+// the empty config. The files of roles are read back: the publication must not
+// rest on a blob that the registry took and does not have. Inlined ones too,
+// since other readers do not know that they are inlined.
 func (t *Trust) pushFiles(ctx context.Context, p *tuf.Publication) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -143,9 +151,14 @@ func (t *Trust) pushFiles(ctx context.Context, p *tuf.Publication) error {
 			return fmt.Errorf("%s: %s version %d is not stored here and its bytes are not at hand", t.name, f.Role, f.Version)
 		}
 		desc := ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length}
-		g.Go(func() error { return t.store(ctx, desc, f.Data, f.Length > metadata.MaxInlineFile) })
+		g.Go(func() error { return t.store(ctx, desc, f.Data, isRole(f.Role)) })
 	}
 	return g.Wait()
+}
+
+// isRole reports whether a file is that of targets or of a delegated role.
+func isRole(role string) bool {
+	return role != tuf.RootPack && (role == metadata.RoleTargets || !metadata.IsTopLevel(role))
 }
 
 func (t *Trust) store(ctx context.Context, desc ocispec.Descriptor, data []byte, readBack bool) error {

@@ -144,9 +144,20 @@ func (b *remoteBackend) remove(ctx context.Context, tags []string) error {
 		if err == nil {
 			err = b.wrap("delete "+tag, b.repo.Manifests().Delete(ctx, desc))
 		}
+		if err == nil {
+			err = b.gone(ctx, tag)
+		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
+	}
+	return nil
+}
+
+// gone makes sure that a tag went with its manifest: not everywhere it does.
+func (b *remoteBackend) gone(ctx context.Context, tag string) error {
+	if _, err := b.resolve(ctx, tag); !errors.Is(err, ErrNotFound) {
+		return errors.Join(err, b.wrap("delete "+tag, fmt.Errorf("%w: the registry deletes manifests and keeps their tags", ErrReadOnly)))
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func (t *Trust) Open(ctx context.Context) error {
 		ctx = withKnown(ctx, k)
 	}
 	p, raw, err := t.read(ctx, metadata.TagLatest)
+	if err == nil && p.IsDraft() {
+		err = fmt.Errorf("%s: latest: %w: it names a draft: tags cannot be moved here", t.name, tuf.ErrUnreadable)
+	}
 	if err == nil {
 		t.state = p
 		t.cache.putLatest(t.name, raw)
@@ -59,13 +62,13 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 
 // Prefetch fetches in one parallel batch what an update will ask for: roots,
 // snapshot, targets, and the role files whose unsigned hints match. If the
-// reader knows of a newer timestamp than this repository's latest has, the
-// listed states are tried first.
+// reader knows of a newer timestamp than this repository's latest has, or that
+// one is expired, the listed states are tried first.
 func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
 	if t.state == nil {
 		return
 	}
-	if want.Timestamp > 0 && t.behind(want.Timestamp) {
+	if t.behind(want) {
 		was := t.state
 		if t.openListed(ctx, want.Timestamp, nil) != nil || t.state == nil {
 			t.state = was
@@ -74,13 +77,13 @@ func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
 	t.fetchAll(ctx, t.wanted(want))
 }
 
-func (t *Trust) behind(version int64) bool {
+func (t *Trust) behind(want tuf.Want) bool {
 	raw := t.local(t.state.Timestamp.Digest)
 	if raw == nil {
 		return false
 	}
 	f, err := metadata.Decode(metadata.RoleTimestamp, raw)
-	return err == nil && f.Version < version
+	return err == nil && (f.Version < want.Timestamp || !want.Now.IsZero() && f.ExpiredAt(want.Now))
 }
 
 func (t *Trust) wanted(want tuf.Want) []tuf.File {

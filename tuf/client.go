@@ -148,7 +148,7 @@ func (c *Client) openSources(ctx context.Context, paths []string) error {
 	if len(open) == 0 && len(c.opts.Sources) > 0 {
 		return fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(errs...))
 	}
-	want := Want{AfterRoot: c.root.Version, Paths: paths, Has: c.has}
+	want := Want{AfterRoot: c.root.Version, Now: c.opts.Now, Paths: paths, Has: c.has}
 	if c.known.timestamp != nil {
 		want.Timestamp = c.known.timestamp.Version
 	}

@@ -63,6 +63,14 @@ func (r *Repository) create(ctx context.Context, spec Spec) ([]byte, *Result, er
 	if err != nil {
 		return nil, nil, err
 	}
+	// The tag latest first names the draft. Where tags cannot be moved it stays
+	// there, which tells readers for ever to look at the list of states.
+	if _, err := r.opts.Journal.PushDraft(ctx, rev.pub); err != nil {
+		return nil, nil, err
+	}
+	if err := r.opts.Journal.Advance(ctx, rev.pub); err != nil {
+		return nil, nil, err
+	}
 	pub, err := r.seal(ctx, root, rev)
 	if err != nil {
 		return nil, nil, err

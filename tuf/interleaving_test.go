@@ -460,3 +460,15 @@ func TestManyInterleavings(t *testing.T) {
 		})
 	}
 }
+
+// signsMany vouches for n paths in one publication.
+func signsMany(from, n int) func(context.Context, *tuf.Draft) error {
+	return func(ctx context.Context, d *tuf.Draft) error {
+		for i := range n {
+			if err := signs(from+i)(ctx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -8,22 +8,24 @@ import (
 )
 
 // advance points latest at the greatest state: at ours, and if a list then
-// shows a greater one that is properly signed, at that (docs/spec.md,
-// "Latest"). Latest is a hint: a failure is reported and changes nothing.
+// shows a greater one that is properly signed, at that; a write that failed is
+// made once more after the list (docs/spec.md, "Latest"). Latest is a hint: a
+// failure is reported and changes nothing.
 func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publication, at Entry) {
 	for range 2 {
-		if err := r.opts.Journal.Advance(ctx, pub); err != nil {
-			r.report("the tag latest was not moved, readers will find %s by the list of tags: %v", at.Tag, err)
-			return
-		}
+		moved := r.opts.Journal.Advance(ctx, pub)
 		rev, e, err := r.greater(ctx, root, at)
 		if err != nil {
 			r.report("the list of tags could not be read after the publication: %v", err)
 		}
-		if rev == nil {
+		if rev != nil {
+			pub, at = rev.pub, e
+		}
+		if moved != nil {
+			r.report("the tag latest was not moved: %v", moved)
+		} else if rev == nil {
 			return
 		}
-		pub, at = rev.pub, e
 	}
 }
 

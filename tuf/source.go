@@ -3,6 +3,7 @@ package tuf
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
@@ -38,6 +39,9 @@ type Want struct {
 	// Timestamp is the version of the trusted timestamp: a source that offers
 	// an older one looks further. 0: none is trusted.
 	Timestamp int64
+	// Now is the time of the update: a source that offers an expired timestamp
+	// looks further.
+	Now time.Time
 	// Paths are the target paths that will be looked up.
 	Paths []string
 	// Has reports whether the client already holds the file of role with this
