@@ -13,7 +13,14 @@
 //	entry, ok := f.Targets.Targets["net-monitor:1.0"]
 //
 // To write, change a [Root], [Timestamp], [Snapshot] or [Targets], take its
-// Canonical bytes, have them signed, and [Seal] both into a file.
+// Canonical bytes, have them signed, and [Seal] both into a file. The bytes to
+// verify are [File.Signed]: the canonical form of what was received, in place
+// where it was canonical already.
+//
+// What Carnet adds stands in members called "carnet": [RootExtension],
+// [TimestampExtension], [SnapshotExtension], [Delegation.Purpose],
+// [Targets.Revoked], and the [Statement] and [Notice] of a target. Other TUF
+// clients pass over them, and verify the files all the same.
 //
 // The formats are described in docs/spec.md.
 package metadata
