@@ -205,7 +205,7 @@ func kindOf(n *yaml.Node) string {
 
 // didYouMean names the known word that is nearest to name, if one is near.
 func didYouMean(name string, known []string) string {
-	best, at := "", 3
+	best, at := "", max(3, len(name)/3+1)
 	for _, k := range known {
 		if n := distance(strings.ToLower(name), k); n < at && n < len(k) {
 			best, at = k, n
