@@ -3,10 +3,13 @@ package registrystore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carnet-project/carnet/metadata"
 )
 
 // Artifact is what a reference names.
@@ -17,6 +20,10 @@ type Artifact struct {
 	ArtifactType string // the manifest's artifact type, else its config's media type
 	// Manifests are the digests and sizes of an index's children.
 	Manifests []ocispec.Descriptor
+	// Subject is the digest of what the manifest is attached to, or "".
+	Subject digest.Digest
+	// Annotations are the manifest's, unsigned.
+	Annotations map[string]string
 }
 
 // Artifacts reads artifacts of one repository.
@@ -94,29 +101,53 @@ func (a *Artifacts) Read(ctx context.Context, ref Reference) (*Artifact, error) 
 	return out, nil
 }
 
+// maxChildren is how many manifests an index may list.
+const maxChildren = 1_000
+
+// decodeArtifact reads a manifest or an index, of OCI's or Docker's kind. What
+// could be read as both is refused (CVE-2021-41190).
 func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
 	var m struct {
 		MediaType    string               `json:"mediaType"`
 		ArtifactType string               `json:"artifactType"`
 		Config       *ocispec.Descriptor  `json:"config"`
+		Layers       json.RawMessage      `json:"layers"`
 		Manifests    []ocispec.Descriptor `json:"manifests"`
+		Subject      *ocispec.Descriptor  `json:"subject"`
+		Annotations  map[string]string    `json:"annotations"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
-	out := &Artifact{Digest: desc.Digest, Size: desc.Size, MediaType: desc.MediaType, ArtifactType: m.ArtifactType, Manifests: m.Manifests}
+	if m.Manifests != nil && (m.Config != nil || m.Layers != nil) {
+		return nil, errors.New("it is a manifest and an index at once")
+	}
+	out := &Artifact{
+		Digest: desc.Digest, Size: desc.Size, MediaType: desc.MediaType, ArtifactType: m.ArtifactType,
+		Manifests: m.Manifests, Annotations: m.Annotations,
+	}
 	if m.MediaType != "" {
 		out.MediaType = m.MediaType
 	}
 	if out.ArtifactType == "" && m.Config != nil {
 		out.ArtifactType = m.Config.MediaType
 	}
-	for _, c := range m.Manifests {
-		if c.Digest.Validate() != nil || c.Digest.Algorithm() != digest.SHA256 || c.Size < 0 {
-			return nil, fmt.Errorf("child digest %.100q", c.Digest)
+	if m.Subject != nil {
+		out.Subject = m.Subject.Digest
+	}
+	return out, checkChildren(m.Manifests)
+}
+
+func checkChildren(list []ocispec.Descriptor) error {
+	if len(list) > maxChildren {
+		return fmt.Errorf("an index of %d manifests where at most %d are allowed", len(list), maxChildren)
+	}
+	for _, c := range list {
+		if !isSHA256(c.Digest) || c.Size < 1 || c.Size > metadata.MaxManifest {
+			return fmt.Errorf("child digest %.100q of %d bytes", c.Digest, c.Size)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // Referrers returns the manifests whose subject is d, by the referrers API

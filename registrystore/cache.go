@@ -1,6 +1,7 @@
 package registrystore
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -84,7 +85,8 @@ func (c *Cache) latest(repo string) *known {
 }
 
 func (c *Cache) putLatest(repo string, raw []byte) {
-	if c != nil {
-		c.write(c.latestPath(repo), raw)
+	if k := c.latest(repo); c == nil || k != nil && bytes.Equal(k.body, raw) {
+		return
 	}
+	c.write(c.latestPath(repo), raw)
 }

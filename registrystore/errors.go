@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
@@ -79,8 +83,20 @@ func wrap(repo, op string, err error) error {
 	return &Error{Repository: repo, Op: op, Kind: kind(err), Err: plain(err)}
 }
 
+// isMalformed reports that a registry answered what no registry may answer:
+// headers that contradict each other, the digest asked for, or the body.
+// oras-go has no error value for it.
+func isMalformed(err error) bool {
+	var resp *errcode.ErrorResponse
+	if err == nil || errors.As(err, &resp) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return slices.ContainsFunc([]string{"mismatch", "invalid response", "missing required header", "unknown response Content-Length", "failed to decode response", "failed to calculate digest"},
+		func(s string) bool { return strings.Contains(err.Error(), s) })
+}
+
 func kind(err error) error {
-	for _, k := range []error{ErrNotFound, ErrTooLarge, ErrCorrupt, ErrLocked, ErrImmutable, ErrReadOnly} {
+	for _, k := range []error{ErrNotFound, ErrTooLarge, ErrCorrupt, ErrLocked, ErrImmutable, ErrReadOnly, ErrOffline} {
 		if errors.Is(err, k) {
 			return k
 		}
@@ -95,13 +111,19 @@ func kind(err error) error {
 	if errors.As(err, &resp) {
 		return statusKind(resp)
 	}
-	if strings.Contains(err.Error(), "basic credential not found") || strings.Contains(err.Error(), "credential required") {
+	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
 		return ErrUnauthorized
+	}
+	if isMalformed(err) {
+		return ErrCorrupt
 	}
 	return nil
 }
 
 func statusKind(r *errcode.ErrorResponse) error {
+	if saysImmutable(r) {
+		return ErrImmutable
+	}
 	switch r.StatusCode {
 	case http.StatusNotFound:
 		return ErrNotFound
@@ -121,32 +143,52 @@ func statusKind(r *errcode.ErrorResponse) error {
 	case http.StatusRequestEntityTooLarge:
 		return ErrTooLarge
 	}
-	for _, e := range r.Errors {
-		if strings.Contains(strings.ToUpper(e.Code+" "+e.Message), "IMMUTABLE") {
-			return ErrImmutable
-		}
-	}
 	return nil
 }
 
-// plain turns a registry's error into one line without the URL's query, which
-// may hold a token.
-func plain(err error) error {
-	var resp *errcode.ErrorResponse
-	if !errors.As(err, &resp) {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer in time (raise --timeout): %w", context.DeadlineExceeded)
-		}
-		return err
-	}
-	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
-	if len(resp.Errors) > 0 {
-		text += ": " + clip(resp.Errors[0].Error())
-	}
-	return &answered{text: text, cause: err}
+// saysImmutable reports that a registry says so in words: there is no status
+// of its own for it.
+func saysImmutable(r *errcode.ErrorResponse) bool {
+	return slices.ContainsFunc(r.Errors, func(e errcode.Error) bool {
+		return strings.Contains(strings.ToUpper(e.Code+" "+e.Message), "IMMUTAB")
+	})
 }
 
-// answered is an error that the registry itself gave, in short.
+// plain turns an error into one line that is safe to show: without the query
+// and the user of a URL, which may hold a secret, and without bytes that a
+// terminal obeys.
+func plain(err error) error {
+	text := err.Error()
+	var resp *errcode.ErrorResponse
+	switch {
+	case errors.As(err, &resp):
+		text = fmt.Sprintf("HTTP %d", resp.StatusCode)
+		if len(resp.Errors) > 0 {
+			text += ": " + resp.Errors[0].Error()
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		text = "no answer in time (raise --timeout)"
+	}
+	return &answered{text: scrub(text), cause: err}
+}
+
+var (
+	urlQuery = regexp.MustCompile(`\?[^\s"'<>]*=[^\s"'<>]*`)
+	urlUser  = regexp.MustCompile(`://[^\s/@"]*@`)
+)
+
+func scrub(s string) string {
+	s = urlUser.ReplaceAllString(urlQuery.ReplaceAllString(s, ""), "://")
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return clip(s)
+}
+
+// answered is an error in other words.
 type answered struct {
 	text  string
 	cause error
@@ -156,8 +198,8 @@ func (a *answered) Error() string { return a.text }
 func (a *answered) Unwrap() error { return a.cause }
 
 func clip(s string) string {
-	if len(s) > 300 {
-		return s[:300] + "…"
+	if len(s) > 500 {
+		return strings.ToValidUTF8(s[:500], "") + "…"
 	}
 	return s
 }
@@ -167,4 +209,11 @@ func clip(s string) string {
 func refused(err error) bool {
 	var resp *errcode.ErrorResponse
 	return errors.As(err, &resp) && resp.StatusCode >= 400 && resp.StatusCode < 500
+}
+
+// failing reports whether the registry answered that it cannot answer now:
+// some do so for a while for a tag that moves.
+func failing(err error) bool {
+	var resp *errcode.ErrorResponse
+	return errors.As(err, &resp) && resp.StatusCode >= 500
 }

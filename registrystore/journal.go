@@ -88,33 +88,54 @@ func (t *Trust) PushDraft(ctx context.Context, p *tuf.Publication) (tuf.Entry, e
 	return e, err
 }
 
-// Commit stores the publication under its append-only tag.
+// Commit stores the publication under its append-only tag. A write whose
+// outcome is not clear is looked for, and made again where it is not found:
+// the tag is this publication's own.
 func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, error) {
 	raw, err := encodeState(p)
 	if err != nil {
 		return tuf.Entry{}, err
 	}
-	root := p.Roots[len(p.Roots)-1].Version
-	e, err := t.push(ctx, p, raw, stateTag(root, p.Snapshot.Version, p.Identity()))
-	if err == nil || refused(err) && !errors.Is(err, ErrImmutable) {
-		return e, err
+	e, ok := parseTag(stateTag(p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity()))
+	if !ok {
+		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, e.Tag)
 	}
-	return e, t.settle(ctx, e.Tag, digest.FromBytes(raw), err)
+	if err := t.pushFiles(ctx, p); err != nil {
+		return e, err // no state was sent
+	}
+	unclear := false
+	for attempt := 1; ; attempt++ {
+		cause := t.backend.pushManifest(ctx, e.Tag, manifestDescriptor(raw), raw, false)
+		if cause == nil {
+			return e, nil
+		}
+		unclear = unclear || !refused(cause)
+		there, err := t.settle(ctx, e.Tag, digest.FromBytes(raw), cause)
+		switch {
+		case there || errors.Is(err, tuf.ErrOccupied):
+			return e, err
+		case err == nil && attempt < maxReads && !refused(cause):
+			continue // it is not there
+		case unclear:
+			return e, fmt.Errorf("%w: %w", tuf.ErrOutcomeUnknown, cause)
+		}
+		return e, cause
+	}
 }
 
-// settle finds out whether a write whose answer was lost took effect.
-func (t *Trust) settle(ctx context.Context, tag string, want digest.Digest, cause error) error {
+// settle looks whether a write took effect. It returns false and no error if
+// the tag is not there, and tuf.ErrOccupied if it is somebody else's.
+func (t *Trust) settle(ctx context.Context, tag string, want digest.Digest, cause error) (bool, error) {
 	desc, err := t.backend.resolve(ctx, tag)
-	if err == nil && desc.Digest == want {
-		return nil
-	}
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return cause
-	case err == nil && errors.Is(cause, ErrImmutable):
-		return fmt.Errorf("%w: %w", tuf.ErrOccupied, cause)
+		return false, nil
+	case err != nil:
+		return false, err
+	case desc.Digest != want:
+		return false, fmt.Errorf("%w: %w", tuf.ErrOccupied, cause)
 	}
-	return fmt.Errorf("%w: %w", tuf.ErrOutcomeUnknown, cause)
+	return true, nil
 }
 
 func (t *Trust) push(ctx context.Context, p *tuf.Publication, raw []byte, tag string) (tuf.Entry, error) {

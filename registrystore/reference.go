@@ -142,10 +142,11 @@ func ParseReference(s, layoutRoot string) (Reference, error) {
 }
 
 func cutDigest(s string) (string, digest.Digest, error) {
-	rest, d, ok := strings.Cut(s, "@")
-	if !ok {
-		return s, "", nil
+	i := strings.LastIndexByte(s, '@')
+	if i < 0 || strings.HasPrefix(s, layoutScheme) && !strings.HasPrefix(s[i:], "@sha") {
+		return s, "", nil // a folder's name may have an @
 	}
+	rest, d := s[:i], s[i+1:]
 	parsed, err := digest.Parse(d)
 	if err != nil || parsed.Algorithm() != digest.SHA256 {
 		return "", "", fmt.Errorf("%w: %q: want @sha256:<64 hexadecimal digits>", ErrReference, s)

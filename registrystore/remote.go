@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
@@ -37,30 +37,58 @@ func (r *Registries) remote(repo Repository) (*remoteBackend, error) {
 	}
 	return &remoteBackend{name: repo.String(), repo: &remote.Repository{
 		Client: r.client, Reference: ref, PlainHTTP: r.opts.plainHTTP(repo.Host),
-		MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, SkipReferrersGC: true,
+		MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, ReferrerListMaxPages: maxTagPages, SkipReferrersGC: true,
 		HandleWarning: func(remote.Warning) {},
 	}}, nil
 }
 
+// resolve asks by HEAD, and where that names no digest by GET.
 func (b *remoteBackend) resolve(ctx context.Context, ref string) (ocispec.Descriptor, error) {
 	desc, err := b.repo.Manifests().Resolve(ctx, ref)
-	if err == nil && desc.Digest.Validate() != nil {
-		err = fmt.Errorf("%w: the registry names no digest", ErrCorrupt)
+	if isMalformed(err) {
+		desc, _, err = b.manifest(ctx, ref)
+	}
+	if err == nil && !isSHA256(desc.Digest) {
+		err = fmt.Errorf("%w: digest %.100q", ErrCorrupt, desc.Digest)
 	}
 	return desc, b.wrap("resolve "+ref, err)
 }
 
-func (b *remoteBackend) manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error) {
-	desc, rc, err := b.repo.Manifests().FetchReference(ctx, ref)
-	if err != nil {
-		return desc, nil, b.wrap("read "+ref, err)
-	}
-	defer rc.Close()
-	raw, err := readBounded(rc, metadata.MaxManifest)
-	if err == nil {
+func (b *remoteBackend) manifest(ctx context.Context, ref string) (desc ocispec.Descriptor, raw []byte, err error) {
+	err = b.reading(ctx, func() error {
+		var rc io.ReadCloser
+		desc, rc, err = b.repo.Manifests().FetchReference(ctx, ref)
+		if err != nil {
+			return err
+		}
+		defer rc.Close()
+		if raw, err = readBounded(rc, metadata.MaxManifest); err != nil {
+			return err
+		}
 		desc, err = describe(desc, raw)
-	}
+		return err
+	})
 	return desc, raw, b.wrap("read "+ref, err)
+}
+
+// errBroken says that an answer ended before its end.
+var errBroken = errors.New("the answer broke off")
+
+// maxReads is how often what breaks off is read.
+const maxReads = 3
+
+// reading reads again what broke off in the middle, which the transport
+// cannot see.
+func (b *remoteBackend) reading(ctx context.Context, read func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := read()
+		if !errors.Is(err, errBroken) || attempt == maxReads || ctx.Err() != nil {
+			return err
+		}
+		if err := sleep(ctx, time.Duration(attempt)*50*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // describe returns the descriptor of what was read, and fails if the answer's
@@ -76,7 +104,7 @@ func describe(said ocispec.Descriptor, raw []byte) (ocispec.Descriptor, error) {
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if int64(len(raw)) > limit {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
@@ -84,21 +112,24 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-func (b *remoteBackend) blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-	op := "read blob " + desc.Digest.String()
-	rc, err := b.repo.Blobs().Fetch(ctx, desc)
-	if err != nil {
-		if errors.Is(err, content.ErrMismatchedDigest) {
-			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+func (b *remoteBackend) blob(ctx context.Context, desc ocispec.Descriptor) (raw []byte, err error) {
+	err = b.reading(ctx, func() error {
+		rc, err := b.repo.Blobs().Fetch(ctx, desc)
+		if err != nil {
+			return err
 		}
-		return nil, b.wrap(op, err)
-	}
-	defer rc.Close()
-	raw, err := content.ReadAll(rc, desc)
-	if errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, content.ErrTrailingData) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	return raw, b.wrap(op, err)
+		defer rc.Close()
+		if raw, err = readBounded(rc, desc.Size); errors.Is(err, ErrTooLarge) {
+			return fmt.Errorf("%w: more than %d bytes", ErrCorrupt, desc.Size)
+		} else if err != nil {
+			return err
+		}
+		if int64(len(raw)) != desc.Size || digest.FromBytes(raw) != desc.Digest {
+			return fmt.Errorf("%w: want %d bytes with %s, found %d with %s", ErrCorrupt, desc.Size, desc.Digest, len(raw), digest.FromBytes(raw))
+		}
+		return nil
+	})
+	return raw, b.wrap("read blob "+desc.Digest.String(), err)
 }
 
 func (b *remoteBackend) tags(ctx context.Context) ([]string, error) {
@@ -115,9 +146,21 @@ func (b *remoteBackend) tags(ctx context.Context) ([]string, error) {
 	return out, b.wrap("list tags", err)
 }
 
+// pushBlob begins anew, with a new upload session, when the outcome of an
+// upload is not clear and the blob is not there.
 func (b *remoteBackend) pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error {
-	err := b.repo.Blobs().Push(ctx, desc, bytes.NewReader(data))
-	return b.wrap("push blob "+desc.Digest.String(), err)
+	for attempt := 1; ; attempt++ {
+		err := b.repo.Blobs().Push(ctx, desc, bytes.NewReader(data))
+		if err == nil || refused(err) || isPermanent(err) || attempt == maxReads || ctx.Err() != nil {
+			return b.wrap("push blob "+desc.Digest.String(), err)
+		}
+		if there, aerr := b.repo.Blobs().Exists(ctx, desc); aerr == nil && there {
+			return nil
+		}
+		if serr := sleep(ctx, time.Duration(attempt)*50*time.Millisecond); serr != nil {
+			return b.wrap("push blob "+desc.Digest.String(), err)
+		}
+	}
 }
 
 func (b *remoteBackend) pushManifest(ctx context.Context, tag string, desc ocispec.Descriptor, data []byte, moves bool) error {
@@ -125,41 +168,12 @@ func (b *remoteBackend) pushManifest(ctx context.Context, tag string, desc ocisp
 		return b.wrap("push "+tag, fmt.Errorf("%w: a manifest of %d bytes where registries accept %d", ErrTooLarge, desc.Size, metadata.MaxManifest))
 	}
 	if moves {
-		ctx = context.WithValue(ctx, noRetryKey, true)
+		ctx = context.WithValue(ctx, onceKey, true)
 	}
 	if tag == "" {
 		return b.wrap("push manifest", b.repo.Manifests().Push(ctx, desc, bytes.NewReader(data)))
 	}
 	return b.wrap("push "+tag, b.repo.Manifests().PushReference(ctx, desc, bytes.NewReader(data), tag))
-}
-
-// remove deletes by digest: distribution-spec 1.1 lets registries refuse to
-// delete a tag, and some do. Other tags of the same manifest go with it.
-func (b *remoteBackend) remove(ctx context.Context, tags []string) error {
-	for _, tag := range tags {
-		desc, err := b.resolve(ctx, tag)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err == nil {
-			err = b.wrap("delete "+tag, b.repo.Manifests().Delete(ctx, desc))
-		}
-		if err == nil {
-			err = b.gone(ctx, tag)
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// gone makes sure that a tag went with its manifest: not everywhere it does.
-func (b *remoteBackend) gone(ctx context.Context, tag string) error {
-	if _, err := b.resolve(ctx, tag); !errors.Is(err, ErrNotFound) {
-		return errors.Join(err, b.wrap("delete "+tag, fmt.Errorf("%w: the registry deletes manifests and keeps their tags", ErrReadOnly)))
-	}
-	return nil
 }
 
 func (b *remoteBackend) referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {

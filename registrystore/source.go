@@ -2,9 +2,9 @@ package registrystore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
@@ -17,7 +17,9 @@ const maxTries = 4
 // is missing or no publication, the highest of the listed states that can be
 // read. One request if latest is usable.
 func (t *Trust) Open(ctx context.Context) error {
-	t.state = nil
+	ctx, cancel := half(ctx)
+	defer cancel()
+	t.state, t.roots = nil, nil
 	if k := t.cache.latest(t.name); k != nil && t.conditional {
 		ctx = withKnown(ctx, k)
 	}
@@ -30,7 +32,7 @@ func (t *Trust) Open(ctx context.Context) error {
 		t.cache.putLatest(t.name, raw)
 		return nil
 	}
-	if !errors.Is(err, ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) {
+	if !errors.Is(err, ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) && !failing(err) {
 		return err
 	}
 	return t.openListed(ctx, 0, err)
@@ -38,6 +40,16 @@ func (t *Trust) Open(ctx context.Context) error {
 
 // Publication returns what Open found, or nil.
 func (t *Trust) Publication() *tuf.Publication { return t.state }
+
+// half returns a context that leaves half of the time to others: a repository
+// that does not answer must not use up what the next one needs.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
 
 // openListed tries the highest listed states of at least version.
 func (t *Trust) openListed(ctx context.Context, version int64, cause error) error {
@@ -50,9 +62,10 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 		if e.Version < version {
 			break
 		}
-		p, _, err := t.read(ctx, e.Tag)
+		p, raw, err := t.read(ctx, e.Tag)
 		if err == nil {
 			t.state = p
+			t.cache.putLatest(t.name, raw)
 			return nil
 		}
 		cause = err
@@ -68,6 +81,8 @@ func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
 	if t.state == nil {
 		return
 	}
+	ctx, cancel := half(ctx)
+	defer cancel()
 	if t.behind(want) {
 		was := t.state
 		if t.openListed(ctx, want.Timestamp, nil) != nil || t.state == nil {
@@ -111,12 +126,13 @@ func (t *Trust) hinted(want tuf.Want) []tuf.File {
 	var out []tuf.File
 	size := int64(0)
 	for _, f := range t.state.Roles {
-		if !want.Hinted(f.Patterns) || want.Has(f.Role, f.Digest.Encoded()) {
+		if t.local(f.Digest) != nil || !want.Hinted(f.Patterns) || want.Has(f.Role, f.Digest.Encoded()) {
 			continue
 		}
-		if size += f.Length; size > metadata.MaxPrefetch || len(out) == metadata.MaxPrefetches {
-			break
+		if size+f.Length > metadata.MaxPrefetch || len(out) == metadata.MaxPrefetches {
+			continue
 		}
+		size += f.Length
 		out = append(out, f)
 	}
 	return out
@@ -163,7 +179,7 @@ func (t *Trust) packed(ctx context.Context, version int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.roots, err = unpackRoots(raw); err != nil {
+		if t.roots, err = tuf.UnpackRoots(raw); err != nil {
 			return nil, fmt.Errorf("%s: root pack: %w", t.name, err)
 		}
 	}
@@ -171,22 +187,4 @@ func (t *Trust) packed(ctx context.Context, version int64) ([]byte, error) {
 		return raw, nil
 	}
 	return nil, fmt.Errorf("%s: %w: root version %d", t.name, tuf.ErrNotFound, version)
-}
-
-// unpackRoots reads a root pack: a JSON array of the files as base64 strings,
-// so that each keeps its bytes.
-func unpackRoots(raw []byte) (map[int64][]byte, error) {
-	var files [][]byte
-	if err := json.Unmarshal(raw, &files); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	out := make(map[int64][]byte, len(files))
-	for _, f := range files {
-		root, err := metadata.Decode(metadata.RoleRoot, f)
-		if err != nil {
-			return nil, err
-		}
-		out[root.Version] = f
-	}
-	return out, nil
 }

@@ -19,9 +19,6 @@ import (
 
 const (
 	mediaTypeManifest = ocispec.MediaTypeImageManifest
-	// maxRootLayers is how many roots have a layer of their own; older ones
-	// are in the root pack.
-	maxRootLayers = 16
 	// maxLayers bounds what is decoded: a manifest of 4 MiB cannot hold more
 	// useful ones.
 	maxLayers = 40_000
@@ -37,6 +34,9 @@ func encodeState(p *tuf.Publication) ([]byte, error) {
 	}
 	if p.IsDraft() {
 		m.ArtifactType = metadata.ArtifactTypeDraft
+	}
+	if p.RootPack.Version != 0 || slices.ContainsFunc(p.Roles, func(f tuf.File) bool { return f.Role == tuf.RootPack }) {
+		return nil, fmt.Errorf("the role name %q is reserved: give the role another name", tuf.RootPack)
 	}
 	budget := inlineBudget{left: metadata.MaxInlineTotal}
 	for _, f := range p.Files() {
@@ -131,7 +131,7 @@ func decodeState(raw []byte) (*tuf.Publication, error) {
 }
 
 func decodeLayer(l ocispec.Descriptor) (tuf.File, error) {
-	if l.Digest.Validate() != nil || l.Digest.Algorithm() != digest.SHA256 {
+	if !isSHA256(l.Digest) {
 		return tuf.File{}, fmt.Errorf("%w: digest %.100q", tuf.ErrUnreadable, l.Digest)
 	}
 	f := tuf.File{Length: l.Size, Digest: l.Digest}
@@ -141,6 +141,9 @@ func decodeLayer(l ocispec.Descriptor) (tuf.File, error) {
 		var err error
 		if f.Role, f.Version, err = parseFilename(l.Annotations[metadata.AnnotationFilename]); err != nil {
 			return f, err
+		}
+		if f.Role == tuf.RootPack {
+			return f, fmt.Errorf("%w: the role name %q is reserved", tuf.ErrUnreadable, f.Role)
 		}
 	}
 	if f.Length < 1 || f.Length > tuf.FileLimit(f.Role) {

@@ -15,8 +15,12 @@ import (
 	"github.com/carnet-project/carnet/tuf"
 )
 
-// parallel is how many requests one repository is sent at once.
-const parallel = 8
+// parallel is how many writes one repository is sent at once; ahead, how many
+// reads: what an update needs must fit in one round.
+const (
+	parallel = 8
+	ahead    = 40
+)
 
 // Trust is a trust repository: a publisher's publications in a registry or an
 // image layout. It is a [tuf.Source], a [tuf.Prefetcher] and a [tuf.Journal];
@@ -40,17 +44,30 @@ func (r *Registries) Trust(repo Repository) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trust{
-		backend: b, name: repo.String(), cache: r.cache, conditional: !repo.IsLayout(),
-		bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{},
-	}, nil
+	t := &Trust{backend: b, name: repo.String(), bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{}}
+	if !repo.IsLayout() { // a layout is no slower than a cache
+		t.cache, t.conditional = r.cache, true
+	}
+	return t, nil
 }
 
 func (r *Registries) backend(repo Repository) (backend, error) {
-	if repo.IsLayout() {
+	switch {
+	case repo.IsLayout():
 		return newLayout(repo), nil
+	case r.opts.Offline:
+		return &offlineBackend{name: repo.String(), cache: r.cache}, nil
 	}
-	return r.remote(repo)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.remotes[repo]; b != nil {
+		return b, nil
+	}
+	b, err := r.remote(repo)
+	if err == nil {
+		r.remotes[repo] = b
+	}
+	return b, err
 }
 
 // OpenTrust parses and opens a trust repository: "host/path" or "oci:DIR".
@@ -131,7 +148,7 @@ func (t *Trust) keep(d digest.Digest, raw []byte) {
 // asked for again when it is needed.
 func (t *Trust) fetchAll(ctx context.Context, files []tuf.File) {
 	var g errgroup.Group
-	g.SetLimit(parallel)
+	g.SetLimit(ahead)
 	for _, f := range files {
 		if t.local(f.Digest) == nil {
 			g.Go(func() error { _, _ = t.file(ctx, f); return nil })

@@ -201,8 +201,13 @@ func TestPruneKeepsWhatReadersAndWritersNeed(t *testing.T) {
 }
 
 func TestPruneSaysThatTagsStay(t *testing.T) {
-	p := publisherOn(t, fixtures.Registry11(t))
+	reg := fixtures.Registry11(t)
+	p := publisherOn(t, reg)
 	p.Sleep(48 * time.Hour)
+	// This registry deletes a manifest and keeps its tags.
+	for _, tag := range []string{"/manifests/state.", "/manifests/draft."} {
+		reg.Inject(fixtures.Fault{On: fixtures.On("DELETE", tag), Then: fixtures.Status(400)})
+	}
 	_, err := tuf.NewRepository(p.Options()).Prune(t.Context(), tuf.Pruning{Keep: 1, Pause: time.Hour})
 	require.ErrorIs(t, err, registrystore.ErrReadOnly)
 }

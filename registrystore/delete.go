@@ -1,0 +1,87 @@
+package registrystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// remove deletes tags: by tag, which leaves other tags of the same manifest
+// alone, or where a registry refuses that (distribution-spec 1.1, "Deleting
+// tags"), by the manifest's digest.
+func (b *remoteBackend) remove(ctx context.Context, tags []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, tag := range tags {
+		g.Go(func() error { return b.wrap("delete "+tag, b.removeTag(ctx, tag)) })
+	}
+	return g.Wait()
+}
+
+func (b *remoteBackend) removeTag(ctx context.Context, tag string) error {
+	err := b.delete(ctx, tag)
+	var resp *errcode.ErrorResponse
+	if !errors.As(err, &resp) || resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusMethodNotAllowed {
+		return ignoreNotFound(err)
+	}
+	desc, rerr := b.resolve(ctx, tag)
+	if rerr != nil {
+		return ignoreNotFound(rerr)
+	}
+	if err := b.delete(ctx, desc.Digest.String()); err != nil {
+		return ignoreNotFound(err)
+	}
+	if _, err := b.resolve(ctx, tag); !errors.Is(err, ErrNotFound) {
+		return errors.Join(err, fmt.Errorf("%w: the registry deleted the manifest and keeps its tag", ErrReadOnly))
+	}
+	return nil
+}
+
+func ignoreNotFound(err error) error {
+	if kind(err) == ErrNotFound {
+		return nil
+	}
+	return err
+}
+
+// delete deletes what a tag or digest names (distribution-spec, end-9).
+func (b *remoteBackend) delete(ctx context.Context, ref string) error {
+	ctx = auth.AppendRepositoryScope(ctx, b.repo.Reference, auth.ActionPull, auth.ActionDelete)
+	scheme := "https"
+	if b.repo.PlainHTTP {
+		scheme = "http"
+	}
+	url := fmt.Sprintf("%s://%s/v2/%s/manifests/%s", scheme, b.repo.Reference.Host(), b.repo.Reference.Repository, ref)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := b.repo.Client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return nil
+	}
+	return errorResponse(resp)
+}
+
+// errorResponse reads a registry's refusal, at most 8 KiB of it.
+func errorResponse(resp *http.Response) error {
+	out := &errcode.ErrorResponse{Method: resp.Request.Method, URL: resp.Request.URL, StatusCode: resp.StatusCode}
+	var body struct {
+		Errors errcode.Errors `json:"errors"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 8<<10)).Decode(&body) == nil {
+		out.Errors = body.Errors
+	}
+	return out
+}
