@@ -1,13 +1,20 @@
 # make test    every test; no network but Go modules
+# make build   bin/carnet
 # make check   formatting, vet, staticcheck, module files
 
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test check
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: test build check
 
 test:
 	$(GO) test ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/carnet ./cmd/carnet
+	@stat -c '%n: %s bytes' bin/carnet
 
 check:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi

@@ -30,7 +30,7 @@ var (
 	oras    = []string{"oras.land/oras-go/v2"}
 	yaml    = []string{"go.yaml.in/yaml/v3"}
 	sync    = []string{"golang.org/x/sync"}
-	command = []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"}
+	command = []string{"github.com/spf13/cobra", "golang.org/x/term"}
 	harness = []string{
 		"github.com/theupdateframework/go-tuf/v2", "github.com/distribution/distribution/v3",
 		"github.com/google/go-containerregistry", "github.com/rogpeppe/go-internal", "github.com/stretchr/testify",

@@ -57,7 +57,7 @@ type StoredKey struct {
 // Generate makes a key of a type ([KeyEd25519] …) from rand and stores it. A
 // nil passphrase leaves the private key unencrypted.
 func (s *Keystore) Generate(rand io.Reader, name, keyType string, passphrase []byte) (StoredKey, error) {
-	if err := s.free(name); err != nil { // before the work
+	if err := s.Free(name); err != nil { // before the work
 		return StoredKey{}, err
 	}
 	k, err := NewSoftKey(rand, keyType)

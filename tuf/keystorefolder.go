@@ -27,7 +27,9 @@ func (s *Keystore) read(name, file string) ([]byte, error) {
 	return raw, err
 }
 
-func (s *Keystore) free(name string) error {
+// Free fails with ErrKeyExists if a name is taken, and with ErrUnknownName if
+// it cannot be one.
+func (s *Keystore) Free(name string) error {
 	if err := checkKeyName(name); err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func (s *Keystore) free(name string) error {
 // create writes a key's folder beside its place and moves it there: a rename
 // never replaces a folder that holds something.
 func (s *Keystore) create(name string, files map[string][]byte) error {
-	if err := s.free(name); err != nil {
+	if err := s.Free(name); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/verify"
+)
+
+// command is one run of carnet: what its verbs share. Everything is made when
+// a verb first asks for it. It is for one goroutine.
+type command struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+	flags          commonFlags
+
+	started bool               // a verb runs: usage was right
+	cancel  context.CancelFunc // ends the time limit
+
+	configDir  string
+	registries *registrystore.Registries
+	keystore   *tuf.Keystore
+}
+
+func newCommand(stdin io.Reader, stdout, stderr io.Writer) *command {
+	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}}
+}
+
+func (c *command) close() { c.cancel() }
+
+// tree builds the verbs.
+func (c *command) tree() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "carnet",
+		Short: "Trust metadata for OCI artifacts: revocable, fresh, and kept in the registry",
+		Long: `Carnet keeps TUF trust metadata, one repository per publisher, as OCI artifacts
+in ordinary registries. Publishers vouch for tags and digests through delegated
+roles and can take that back; verifiers learn whether a name, at a tag, at a
+digest, is still vouched for, and how old that statement is.
+
+Exit codes: 0 verified or done, 1 not trusted, 2 wrong usage or configuration,
+3 could not be decided or done.
+
+Environment: CARNET_TRUST (the trust repository), CARNET_CONFIG (the configuration
+folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
+		Args:              unknownVerb,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.start(cmd) },
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w (see %s --help)", err, cmd.CommandPath())
+	})
+	c.flags.register(root)
+	root.AddGroup(
+		&cobra.Group{ID: groupPublisher, Title: "For publishers:"},
+		&cobra.Group{ID: groupVerifier, Title: "For verifiers:"},
+	)
+	for _, verb := range []func(*command) *cobra.Command{newKey, newTrust, newPolicy, newVersion} {
+		root.AddCommand(verb(c))
+	}
+	return root
+}
+
+const (
+	groupPublisher = "publisher"
+	groupVerifier  = "verifier"
+)
+
+// start begins a verb whose usage was right: it sets the time limit.
+func (c *command) start(cmd *cobra.Command) error {
+	if err := c.flags.check(); err != nil {
+		return err
+	}
+	c.started = true
+	if c.flags.timeout > 0 {
+		ctx, cancel := context.WithTimeout(cmd.Context(), c.flags.timeout)
+		c.cancel = cancel
+		cmd.SetContext(ctx)
+	}
+	return nil
+}
+
+// group makes a command that only holds others.
+func group(use, short, long, groupID string, verbs ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{
+		Use: use, Short: short, Long: long, GroupID: groupID,
+		Args: unknownVerb, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	g.AddCommand(verbs...)
+	return g
+}
+
+// unknownVerb refuses a verb that does not exist, and names the nearest.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	message := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("%s: did you mean %q?", message, near[0])
+	}
+	return usagef("%s (see %s --help)", message, cmd.CommandPath())
+}
+
+// config returns a path in the configuration folder.
+func (c *command) config(elements ...string) (string, error) {
+	if c.configDir == "" {
+		dir, err := folder(c.flags.config, os.Getenv("CARNET_CONFIG"), "XDG_CONFIG_HOME", os.UserConfigDir)
+		if err != nil {
+			return "", usagef("no configuration folder: give --config: %w", err)
+		}
+		c.configDir = dir
+	}
+	return filepath.Join(append([]string{c.configDir}, elements...)...), nil
+}
+
+// folder picks the first that is set: a flag, an environment variable, the
+// XDG base directory, the system's.
+func folder(flag, env, xdg string, system func() (string, error)) (string, error) {
+	for _, dir := range []string{flag, env} {
+		if dir != "" {
+			return dir, nil
+		}
+	}
+	if base := os.Getenv(xdg); filepath.IsAbs(base) { // relative ones are to be ignored
+		return filepath.Join(base, "carnet"), nil
+	}
+	base, err := system()
+	return filepath.Join(base, "carnet"), err
+}
+
+// pins returns the pinned publishers.
+func (c *command) pins() (*verify.Pins, error) {
+	dir, err := c.config("publishers")
+	return verify.OpenPins(dir), err
+}
+
+// states returns what was seen of the publishers.
+func (c *command) states() (*verify.States, error) {
+	dir, err := c.config("state")
+	return verify.OpenStates(dir), err
+}
+
+// keys returns the keystore.
+func (c *command) keys() (*tuf.Keystore, error) {
+	if c.keystore == nil {
+		dir, err := c.config("keys")
+		if err != nil {
+			return nil, err
+		}
+		c.keystore = tuf.OpenKeystore(dir, c.passphrase)
+	}
+	return c.keystore, nil
+}
+
+// registry returns the way to all registries and image layouts.
+func (c *command) registry() (*registrystore.Registries, error) {
+	if c.registries != nil {
+		return c.registries, nil
+	}
+	opts, err := c.registryOptions()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := folder(c.flags.cache, "", "XDG_CACHE_HOME", os.UserCacheDir)
+	if err != nil {
+		return nil, usagef("no cache folder: give --cache: %w", err)
+	}
+	if c.registries, err = registrystore.New(opts, registrystore.OpenCache(cache)); err != nil {
+		return nil, usage(err)
+	}
+	return c.registries, nil
+}
+
+func (c *command) registryOptions() (registrystore.Options, error) {
+	f := c.flags
+	opts := registrystore.Options{
+		PlainHTTP: f.plainHTTP, Insecure: f.insecure, CAFile: f.caFile, Username: f.username,
+		RegistryConfig: f.registryConfig, LayoutRoot: f.layoutRoot, UserAgent: "carnet/" + version,
+	}
+	if !f.passwordStdin {
+		return opts, nil
+	}
+	raw, err := io.ReadAll(io.LimitReader(c.stdin, maxPassword+1))
+	if err != nil {
+		return opts, err
+	}
+	opts.Password = strings.TrimRight(string(raw), "\r\n")
+	if opts.Password == "" || len(raw) > maxPassword {
+		return opts, usage(errors.New("--password-stdin: want a password of at most 64 KiB on standard input"))
+	}
+	return opts, nil
+}
+
+// maxPassword bounds what is read as a password, in bytes. Registries take
+// tokens in its place, which can be long.
+const maxPassword = 64 << 10

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// What goes where is decided here: an answer on standard output, all else on
+// standard error, colour and prompts on a terminal only.
+
+// answer writes the command's answer: v as one line of JSON, or what text
+// writes.
+func (c *command) answer(v any, text func(w io.Writer)) error {
+	var b strings.Builder
+	if c.flags.output == "json" {
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+	} else {
+		text(&b)
+	}
+	if _, err := io.WriteString(c.stdout, b.String()); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+// say tells a person what was done, or is worth knowing.
+func (c *command) say(format string, args ...any) {
+	if !c.flags.quiet {
+		fmt.Fprintf(c.stderr, "carnet: "+format+"\n", args...)
+	}
+}
+
+// detail tells a person who asked for it (-v).
+func (c *command) detail(format string, args ...any) {
+	if c.flags.verbose {
+		c.say(format, args...)
+	}
+}
+
+// Colours of a verdict.
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	plain  = "\x1b[0m"
+)
+
+// paint colours s if a person reads the answer on a terminal that wants it.
+func (c *command) paint(color, s string) string {
+	if c.flags.noColor || os.Getenv("NO_COLOR") != "" || !isTerminal(c.stdout) {
+		return s
+	}
+	return color + s + plain
+}
+
+// isTerminal reports whether f is a terminal.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
