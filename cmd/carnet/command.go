@@ -71,10 +71,25 @@ folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
 		&cobra.Group{ID: groupPublisher, Title: "For publishers:"},
 		&cobra.Group{ID: groupVerifier, Title: "For verifiers:"},
 	)
-	for _, verb := range []func(*command) *cobra.Command{newKey, newTrust, newPolicy, newVersion} {
+	for _, verb := range []func(*command) *cobra.Command{newKey, newTrust, newPolicy, newVerify, newTree, newVersion} {
 		root.AddCommand(verb(c))
 	}
+	c.markStart(root)
 	return root
+}
+
+// markStart notes when a verb runs: all that cobra refuses before, arguments,
+// flags and groups of flags, is wrong usage.
+func (c *command) markStart(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			c.started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		c.markStart(sub)
+	}
 }
 
 const (
@@ -82,12 +97,11 @@ const (
 	groupVerifier  = "verifier"
 )
 
-// start begins a verb whose usage was right: it sets the time limit.
+// start sets the time limit.
 func (c *command) start(cmd *cobra.Command) error {
 	if err := c.flags.check(); err != nil {
 		return err
 	}
-	c.started = true
 	if c.flags.timeout > 0 {
 		ctx, cancel := context.WithTimeout(cmd.Context(), c.flags.timeout)
 		c.cancel = cancel
@@ -156,6 +170,18 @@ func (c *command) pins() (*verify.Pins, error) {
 func (c *command) states() (*verify.States, error) {
 	dir, err := c.config("state")
 	return verify.OpenStates(dir), err
+}
+
+// sameFolder reports whether two paths are one folder, also by links.
+func sameFolder(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(x, y)
+	}
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
 }
 
 // keys returns the keystore.

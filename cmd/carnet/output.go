@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -16,17 +17,26 @@ import (
 // answer writes the command's answer: v as one line of JSON, or what text
 // writes.
 func (c *command) answer(v any, text func(w io.Writer)) error {
+	return c.answerLines(func(enc *json.Encoder) error { return enc.Encode(v) }, text)
+}
+
+// answerLines writes an answer that is many lines of JSON, or a text.
+func (c *command) answerLines(lines func(*json.Encoder) error, text func(w io.Writer)) error {
 	var b strings.Builder
 	if c.flags.output == "json" {
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
-		if err := enc.Encode(v); err != nil {
+		if err := lines(enc); err != nil {
 			return err
 		}
 	} else {
 		text(&b)
 	}
-	if _, err := io.WriteString(c.stdout, b.String()); err != nil {
+	return c.print(b.String())
+}
+
+func (c *command) print(s string) error {
+	if _, err := io.WriteString(c.stdout, s); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
@@ -60,6 +70,17 @@ func (c *command) paint(color, s string) string {
 		return s
 	}
 	return color + s + plain
+}
+
+// printable takes control characters out of what registries and publishers
+// wrote, line ends excepted: a terminal would obey them.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // isTerminal reports whether f is a terminal.

@@ -44,6 +44,7 @@ func (c *command) policy(file string) (*verify.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.detail("policy %s", path)
 	p, err := verify.LoadPolicy(path, pins)
 	return p, usage(err)
 }

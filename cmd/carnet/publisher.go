@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/verify"
+)
+
+// publisher is a pinned publisher whose metadata this machine writes.
+type publisher struct {
+	pin   verify.Pin
+	trust *registrystore.Trust // where it writes
+	state *verify.State
+	repo  *tuf.Repository
+}
+
+// trustFlag adds --trust.
+func trustFlag(cmd *cobra.Command, trust *string) {
+	cmd.Flags().StringVar(trust, "trust", "", "trust `repository` of the publisher (default $CARNET_TRUST)")
+}
+
+// openPublisher opens the pinned publisher that keeps its metadata in the
+// trust repository of --trust or CARNET_TRUST. It asks nothing yet.
+func (c *command) openPublisher(trust string) (*publisher, error) {
+	repo, err := c.trustRepository(trust)
+	if err != nil {
+		return nil, err
+	}
+	p := &publisher{}
+	if p.pin, err = c.pinOf(repo); err != nil {
+		return nil, err
+	}
+	regs, err := c.registry()
+	if err != nil {
+		return nil, err
+	}
+	states, err := c.states()
+	if err != nil {
+		return nil, err
+	}
+	if p.state, err = states.Load(p.pin.Root, regs.Cache()); err != nil {
+		return nil, err
+	}
+	opts, err := c.writer(regs, repo, p.pin.Repositories)
+	if err != nil {
+		return nil, err
+	}
+	opts.Root, opts.Store = p.pin.Root, p.state
+	p.trust = opts.Sources[0].(*registrystore.Trust)
+	p.repo = tuf.NewRepository(opts)
+	return p, nil
+}
+
+// trustRepository reads --trust, else CARNET_TRUST.
+func (c *command) trustRepository(trust string) (registrystore.Repository, error) {
+	if trust == "" {
+		trust = os.Getenv("CARNET_TRUST")
+	}
+	if trust == "" {
+		return registrystore.Repository{}, usagef("which trust repository? give --trust, or set CARNET_TRUST")
+	}
+	return registrystore.ParseRepository(trust, "")
+}
+
+// pinOf returns the pinned publisher that has its metadata in repo.
+func (c *command) pinOf(repo registrystore.Repository) (verify.Pin, error) {
+	pins, err := c.pins()
+	if err != nil {
+		return verify.Pin{}, err
+	}
+	list, err := pins.List()
+	if err != nil {
+		return verify.Pin{}, err
+	}
+	var found []verify.Pin
+	for _, p := range list {
+		if slices.ContainsFunc(p.Repositories, func(s string) bool { return sameRepository(s, repo) }) {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return verify.Pin{}, usagef("no pinned publisher has its metadata in %s: pin it with trust add, or make it with init", repo)
+	}
+	return verify.Pin{}, usagef("%s and %s are both pinned with %s: a trust repository holds one publisher", found[0].Name, found[1].Name, repo)
+}
+
+// sameRepository compares what is pinned with what was asked for.
+func sameRepository(pinned string, repo registrystore.Repository) bool {
+	p, err := registrystore.ParseRepository(pinned, "")
+	if err != nil || p.IsLayout() != repo.IsLayout() {
+		return false
+	}
+	if p.IsLayout() {
+		return sameFolder(p.Dir, repo.Dir)
+	}
+	return p == repo
+}
+
+// writer returns what a publisher's repository is made of, but its root and
+// its store: it writes to repo and reads that and the others.
+func (c *command) writer(regs *registrystore.Registries, repo registrystore.Repository, others []string) (tuf.RepositoryOptions, error) {
+	keys, err := c.keys()
+	if err != nil {
+		return tuf.RepositoryOptions{}, err
+	}
+	trust, err := regs.Trust(repo)
+	if err != nil {
+		return tuf.RepositoryOptions{}, err
+	}
+	opts := tuf.RepositoryOptions{
+		Journal: trust.Journal(), Sources: []tuf.Source{trust}, Keys: keys,
+		Now: c.now, Rand: rand.Reader, Wait: wait, Report: func(s string) { c.say("%s", s) },
+	}
+	for _, other := range others {
+		if sameRepository(other, repo) {
+			continue
+		}
+		mirror, err := regs.OpenTrust(other)
+		if err != nil {
+			return opts, err
+		}
+		opts.Sources = append(opts.Sources, mirror)
+	}
+	return opts, nil
+}
+
+// publish publishes a change and keeps what was learned on the way, also when
+// it fails.
+func (p *publisher) publish(ctx context.Context, paths []string, change func(context.Context, *tuf.Draft) error) (*tuf.Result, error) {
+	res, err := p.repo.Publish(ctx, paths, change)
+	return res, errors.Join(err, p.state.Commit())
+}
+
+// wait pauses for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
