@@ -1,6 +1,7 @@
 package registrystore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,17 +54,7 @@ func ignoreNotFound(err error) error {
 
 // delete deletes what a tag or digest names (distribution-spec, end-9).
 func (b *remoteBackend) delete(ctx context.Context, ref string) error {
-	ctx = auth.AppendRepositoryScope(ctx, b.repo.Reference, auth.ActionPull, auth.ActionDelete)
-	scheme := "https"
-	if b.repo.PlainHTTP {
-		scheme = "http"
-	}
-	url := fmt.Sprintf("%s://%s/v2/%s/manifests/%s", scheme, b.repo.Reference.Host(), b.repo.Reference.Repository, ref)
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := b.repo.Client.Do(req)
+	resp, err := b.do(ctx, http.MethodDelete, "manifests/"+ref, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -72,6 +63,29 @@ func (b *remoteBackend) delete(ctx context.Context, ref string) error {
 		return nil
 	}
 	return errorResponse(resp)
+}
+
+// do sends a request for which oras-go has no method. Path is relative to the
+// repository.
+func (b *remoteBackend) do(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	actions := map[string][]string{
+		http.MethodGet: {auth.ActionPull}, http.MethodHead: {auth.ActionPull},
+		http.MethodPut: {auth.ActionPull, auth.ActionPush}, http.MethodDelete: {auth.ActionPull, auth.ActionDelete},
+	}
+	ctx = auth.AppendRepositoryScope(ctx, b.repo.Reference, actions[method]...)
+	scheme := "https"
+	if b.repo.PlainHTTP {
+		scheme = "http"
+	}
+	url := fmt.Sprintf("%s://%s/v2/%s/%s", scheme, b.repo.Reference.Host(), b.repo.Reference.Repository, path)
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	return b.repo.Client.Do(req)
 }
 
 // errorResponse reads a registry's refusal, at most 8 KiB of it.
