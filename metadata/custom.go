@@ -63,6 +63,16 @@ func (t Target) Statement() (Statement, error) {
 	return s, *o.err
 }
 
+// Notice returns the notice in t's custom object, or nil if there is none or
+// it cannot be read.
+func (t Target) Notice() *Notice {
+	s, err := t.Statement()
+	if err != nil {
+		return nil
+	}
+	return s.Notice
+}
+
 // WithStatement returns t with s in its custom object; other members of
 // custom stay. Members of the statement that this version does not know stay
 // if s came from t's own [Target.Statement].

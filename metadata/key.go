@@ -3,6 +3,7 @@ package metadata
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // Key is a public key as metadata lists it (TUF 4.2.1). What kinds are
@@ -53,6 +54,22 @@ func key(o *fields) Key {
 
 // Keys maps key IDs to keys.
 type Keys map[string]Key
+
+// ByID returns the one key whose ID is id or begins with it, which must then
+// be at least eight characters long.
+func (k Keys) ByID(id string) (Key, bool) {
+	if key, ok := k[id]; ok {
+		return key, true
+	}
+	var found Key
+	n := 0
+	for full, key := range k {
+		if len(id) >= 8 && strings.HasPrefix(full, id) {
+			found, n = key, n+1
+		}
+	}
+	return found, n == 1
+}
 
 func keys(o *fields) Keys {
 	if len(o.value.Members()) > MaxKeys {

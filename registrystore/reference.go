@@ -53,6 +53,19 @@ func (r Reference) String() string {
 	return s
 }
 
+// Absolute is String with an image layout's folder as an absolute path, which
+// means the same wherever it is read.
+func (r Repository) Absolute() string {
+	if !r.IsLayout() {
+		return r.String()
+	}
+	abs, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return r.String()
+	}
+	return layoutScheme + abs
+}
+
 // Scope is the reference as a policy's scopes match it: without tag and
 // digest, an image layout as "oci:NAME".
 func (r Repository) Scope() string {

@@ -27,6 +27,7 @@ type command struct {
 
 	started bool               // a verb runs: usage was right
 	cancel  context.CancelFunc // ends the time limit
+	whole   context.Context    // of the process, without the time limit
 
 	configDir  string
 	registries *registrystore.Registries
@@ -71,7 +72,10 @@ folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
 		&cobra.Group{ID: groupPublisher, Title: "For publishers:"},
 		&cobra.Group{ID: groupVerifier, Title: "For verifiers:"},
 	)
-	for _, verb := range []func(*command) *cobra.Command{newKey, newTrust, newPolicy, newVerify, newTree, newVersion} {
+	for _, verb := range []func(*command) *cobra.Command{
+		newInit, newDelegate, newSign, newRevoke, newRotate, newRefresh, newPrune, newStatus, newLog, newKey,
+		newTrust, newPolicy, newVerify, newTree, newVersion,
+	} {
 		root.AddCommand(verb(c))
 	}
 	c.markStart(root)
@@ -102,12 +106,20 @@ func (c *command) start(cmd *cobra.Command) error {
 	if err := c.flags.check(); err != nil {
 		return err
 	}
-	if c.flags.timeout > 0 {
-		ctx, cancel := context.WithTimeout(cmd.Context(), c.flags.timeout)
-		c.cancel = cancel
-		cmd.SetContext(ctx)
-	}
+	c.whole = cmd.Context()
+	ctx, cancel := c.limited()
+	c.cancel = cancel
+	cmd.SetContext(ctx)
 	return nil
+}
+
+// limited returns a context that ends with the process, or when the time
+// limit from now on is over.
+func (c *command) limited() (context.Context, context.CancelFunc) {
+	if c.flags.timeout > 0 {
+		return context.WithTimeout(c.whole, c.flags.timeout)
+	}
+	return context.WithCancel(c.whole)
 }
 
 // group makes a command that only holds others.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,26 +69,33 @@ func (c *command) answerKeys(list []tuf.StoredKey) error {
 }
 
 // publicKey returns the public key that an argument names: a key of the
-// keystore, or a file with a public key in PEM or TUF's JSON. What looks like
-// a path is one.
+// keystore, else a file with a public key in PEM or TUF's JSON. What looks
+// like a path is one.
 func (c *command) publicKey(arg string) (metadata.Key, error) {
 	if strings.ContainsAny(arg, `/\`) {
-		raw, err := readInput(c, arg)
-		if err != nil {
-			return metadata.Key{}, err
-		}
-		k, err := tuf.DecodePublicKey(raw)
-		if err != nil {
-			err = usagef("%s: %w", arg, err)
-		}
-		return k, err
+		return c.publicKeyFile(arg)
 	}
 	keys, err := c.keys()
 	if err != nil {
 		return metadata.Key{}, err
 	}
 	k, err := keys.Get(arg)
+	if errors.Is(err, tuf.ErrUnknownName) && isFile(arg) {
+		return c.publicKeyFile(arg)
+	}
 	return k.Key, err
+}
+
+func (c *command) publicKeyFile(path string) (metadata.Key, error) {
+	raw, err := readInput(c, path)
+	if err != nil {
+		return metadata.Key{}, err
+	}
+	k, err := tuf.DecodePublicKey(raw)
+	if err != nil {
+		err = usagef("%s: %w", path, err)
+	}
+	return k, err
 }
 
 // maxInput bounds the small files that a person names, in bytes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 // publisher is a pinned publisher whose metadata this machine writes.
 type publisher struct {
+	c     *command
 	pin   verify.Pin
 	trust *registrystore.Trust // where it writes
 	state *verify.State
@@ -25,7 +27,7 @@ type publisher struct {
 
 // trustFlag adds --trust.
 func trustFlag(cmd *cobra.Command, trust *string) {
-	cmd.Flags().StringVar(trust, "trust", "", "trust `repository` of the publisher (default $CARNET_TRUST)")
+	cmd.Flags().StringVar(trust, "trust", "", "trust `repository` of the publisher (default $CARNET_TRUST, else that of the only pinned publisher)")
 }
 
 // openPublisher opens the pinned publisher that keeps its metadata in the
@@ -35,7 +37,7 @@ func (c *command) openPublisher(trust string) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{}
+	p := &publisher{c: c}
 	if p.pin, err = c.pinOf(repo); err != nil {
 		return nil, err
 	}
@@ -60,13 +62,25 @@ func (c *command) openPublisher(trust string) (*publisher, error) {
 	return p, nil
 }
 
-// trustRepository reads --trust, else CARNET_TRUST.
+// trustRepository reads --trust, else CARNET_TRUST, else takes the first
+// repository of the only publisher that is pinned.
 func (c *command) trustRepository(trust string) (registrystore.Repository, error) {
 	if trust == "" {
 		trust = os.Getenv("CARNET_TRUST")
 	}
 	if trust == "" {
-		return registrystore.Repository{}, usagef("which trust repository? give --trust, or set CARNET_TRUST")
+		pins, err := c.pins()
+		if err != nil {
+			return registrystore.Repository{}, err
+		}
+		list, err := pins.List()
+		if err != nil {
+			return registrystore.Repository{}, err
+		}
+		if len(list) != 1 {
+			return registrystore.Repository{}, usagef("which trust repository? %d publishers are pinned here: give --trust, or set CARNET_TRUST", len(list))
+		}
+		trust = list[0].Repositories[0]
 	}
 	return registrystore.ParseRepository(trust, "")
 }
@@ -137,10 +151,16 @@ func (c *command) writer(regs *registrystore.Registries, repo registrystore.Repo
 }
 
 // publish publishes a change and keeps what was learned on the way, also when
-// it fails.
+// it fails. That it could not be kept takes no publication back.
 func (p *publisher) publish(ctx context.Context, paths []string, change func(context.Context, *tuf.Draft) error) (*tuf.Result, error) {
 	res, err := p.repo.Publish(ctx, paths, change)
-	return res, errors.Join(err, p.state.Commit())
+	if kept := p.state.Commit(); kept != nil {
+		if err == nil {
+			return res, fmt.Errorf("published as state %d, but this machine could not remember it: %w", res.Timestamp, kept)
+		}
+		err = errors.Join(err, kept)
+	}
+	return res, p.c.named(err)
 }
 
 // wait pauses for d, or until ctx ends.

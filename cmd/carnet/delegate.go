@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carnet-project/carnet/delegations"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+func newDelegate(c *command) *cobra.Command {
+	return group("delegate", "Say which roles may vouch for which names",
+		"Delegate gives roles with keys of their own the trust to vouch for names, takes\nit away, and lists who is trusted with what.", groupPublisher,
+		newDelegateAdd(c), newDelegateRemove(c), newDelegateList(c))
+}
+
+type delegateFlags struct {
+	trust, parent string
+	paths, keys   []string
+	threshold     int
+	terminating   bool
+}
+
+func newDelegateAdd(c *command) *cobra.Command {
+	var f delegateFlags
+	cmd := &cobra.Command{
+		Use:   "add ROLE --path NAME --key KEY",
+		Short: "Trust a new role with names",
+		Long: `Add trusts a new role, whose files KEY signs, with names: NAME covers the tags
+and digests of one repository path, NAME/** that path and all below it to eight
+levels, ** everything; anything with *, ?, [ or : in it is a raw TUF pattern.
+
+The role's first, empty file is signed at once, so as many of its keys as its
+threshold says must be at hand. A key is a name in the keystore or a file with a
+public key. To hand a role to somebody else, delegate it to a key of yours and
+theirs with a threshold of one, let them sign, and take yours out with carnet rotate.`,
+		Example: "  carnet delegate add releases --path net-monitor --key releases\n  carnet delegate add team --path team/** --key ann --key bob.pub --threshold 2",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.delegateAdd(cmd.Context(), args[0], f) },
+	}
+	trustFlag(cmd, &f.trust)
+	cmd.Flags().StringArrayVar(&f.paths, "path", nil, "`name` or pattern to trust the role with; may be repeated")
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "`key` of the role: a name in the keystore or a file; may be repeated")
+	cmd.Flags().IntVar(&f.threshold, "threshold", 1, "`number` of the keys that must sign")
+	cmd.Flags().StringVar(&f.parent, "parent", metadata.RoleTargets, "`role` that delegates")
+	cmd.Flags().BoolVar(&f.terminating, "terminating", false, "no role that is delegated later is asked for these names")
+	_ = cmd.MarkFlagRequired("path")
+	_ = cmd.MarkFlagRequired("key")
+	return cmd
+}
+
+func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags) error {
+	d, keys, err := c.delegation(role, f)
+	if err != nil {
+		return err
+	}
+	p, err := c.openPublisher(f.trust)
+	if err != nil {
+		return err
+	}
+	res, err := p.publish(ctx, nil, func(ctx context.Context, draft *tuf.Draft) error {
+		return draft.Delegate(ctx, f.parent, d, keys)
+	})
+	if err != nil {
+		return err
+	}
+	out := p.published(res)
+	return c.answer(out, func(w io.Writer) {
+		fmt.Fprintf(w, "%s is trusted with %s by %s\n%s\n", role, strings.Join(f.paths, ", "), f.parent, out)
+	})
+}
+
+// delegation checks what was asked for before anything is read.
+func (c *command) delegation(role string, f delegateFlags) (metadata.Delegation, metadata.Keys, error) {
+	d := metadata.Delegation{Name: role, Terminating: f.terminating}
+	if err := delegations.CheckRoleName(role); err != nil {
+		return d, nil, usage(err)
+	}
+	for _, name := range f.paths {
+		patterns, err := metadata.Patterns(name)
+		if err != nil {
+			return d, nil, usage(err)
+		}
+		for _, p := range patterns {
+			if err := delegations.CheckPattern(p); err != nil {
+				return d, nil, usage(err)
+			}
+			if !slices.Contains(d.Paths, p) {
+				d.Paths = append(d.Paths, p)
+			}
+		}
+	}
+	list, err := c.publicKeys(f.keys)
+	if err != nil {
+		return d, nil, err
+	}
+	if f.threshold < 1 || f.threshold > len(list) {
+		return d, nil, usagef("--threshold %d with %d keys: want 1 to %d", f.threshold, len(list), len(list))
+	}
+	keys := metadata.Keys{}
+	for _, k := range list {
+		keys[k.ID()] = k
+		d.KeyIDs = append(d.KeyIDs, k.ID())
+	}
+	d.Threshold = f.threshold
+	return d, keys, nil
+}
+
+func newDelegateRemove(c *command) *cobra.Command {
+	var trust string
+	cmd := &cobra.Command{
+		Use:     "remove ROLE",
+		Short:   "Trust a role no longer",
+		Long:    "Remove takes the trust in a role away: nothing that it vouched for passes any more,\nunless another role vouches for it too.",
+		Example: "  carnet delegate remove releases",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := c.openPublisher(trust)
+			if err != nil {
+				return err
+			}
+			res, err := p.publish(cmd.Context(), nil, func(ctx context.Context, d *tuf.Draft) error { return d.Undelegate(ctx, args[0]) })
+			if err != nil {
+				return err
+			}
+			out := p.published(res)
+			return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "%s is trusted no longer\n%s\n", args[0], out) })
+		},
+	}
+	trustFlag(cmd, &trust)
+	return cmd
+}
+
+// roleEntry is one row of delegate list.
+type roleEntry struct {
+	Role        string    `json:"role"`
+	Parent      string    `json:"parent"`
+	Paths       []string  `json:"paths"`
+	Keys        []string  `json:"keys"`
+	Threshold   int       `json:"threshold"`
+	Terminating bool      `json:"terminating"`
+	Withdrawal  bool      `json:"withdrawal"`
+	Version     int64     `json:"version"`
+	Expires     time.Time `json:"expires"`
+	Targets     int       `json:"targets"`
+}
+
+func newDelegateList(c *command) *cobra.Command {
+	var trust string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List who is trusted with what",
+		Long:    "List shows every delegated role: who delegates it, its names, keys and threshold,\nhow much it vouches for and until when its file is valid.",
+		Example: "  carnet delegate list -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := c.openPublisher(trust)
+			if err != nil {
+				return err
+			}
+			list, err := p.roles(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return c.answer(list, func(w io.Writer) {
+				for _, r := range list {
+					fmt.Fprintf(w, "%s\n  delegated by %s, %d of %s\n  paths   %s\n  targets %d, version %d, valid till %s\n",
+						r.Role, r.Parent, r.Threshold, strings.Join(r.Keys, ", "), strings.Join(r.Paths, " "), r.Targets, r.Version, r.Expires.Format(time.RFC3339))
+				}
+			})
+		},
+	}
+	trustFlag(cmd, &trust)
+	return cmd
+}
+
+func (p *publisher) roles(ctx context.Context) ([]roleEntry, error) {
+	state, err := p.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := state.Client()
+	out := []roleEntry{}
+	open := func(e delegations.Edge) (*metadata.Targets, error) { return client.Open(ctx, e) }
+	err = delegations.Walk(open, func(e delegations.Edge, d metadata.Delegation) error {
+		t, err := client.Open(ctx, e)
+		if err != nil {
+			return err
+		}
+		r := roleEntry{
+			Role: e.Role, Parent: e.Parent, Paths: append(d.Paths, d.HashPrefixes...), Threshold: e.RoleKeys.Threshold, Terminating: e.Terminating,
+			Withdrawal: e.Withdrawal, Version: t.Version, Expires: t.Expires, Targets: len(t.Targets), Keys: []string{},
+		}
+		for _, id := range e.RoleKeys.KeyIDs {
+			r.Keys = append(r.Keys, p.c.keyName(e.Keys[id], id))
+		}
+		out = append(out, r)
+		return nil
+	})
+	return out, err
+}
+
+// keyName is how a key is shown: by its name here, else by its ID.
+func (c *command) keyName(k metadata.Key, id string) string {
+	identity, err := tuf.KeyIdentity(k)
+	if err != nil {
+		return id
+	}
+	if ks, err := c.keys(); err == nil {
+		if name := nameOf(ks, identity); name != "" {
+			return name
+		}
+	}
+	return id[:min(len(id), 12)]
+}

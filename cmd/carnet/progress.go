@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+)
+
+// bar shows how far long work is, on a terminal only, and only if there is
+// enough of it.
+type bar struct {
+	c     *command
+	what  string
+	total int
+	shown bool
+
+	mu sync.Mutex
+	n  int // guarded by mu
+}
+
+// progress starts a bar over total steps. Step may be called by several
+// goroutines.
+func (c *command) progress(what string, total int) *bar {
+	return &bar{c: c, what: what, total: total, shown: total > 1 && !c.flags.quiet && isTerminal(c.stderr)}
+}
+
+func (b *bar) step() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.n++
+	if b.shown {
+		fmt.Fprintf(b.c.stderr, "\r%s %d of %d", b.what, b.n, b.total)
+	}
+}
+
+// done takes the bar away.
+func (b *bar) done() {
+	if b.shown {
+		fmt.Fprint(b.c.stderr, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carnet-project/carnet/delegations"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+type rotateFlags struct {
+	trust       string
+	add, remove []string
+	threshold   int
+}
+
+func newRotate(c *command) *cobra.Command {
+	var f rotateFlags
+	cmd := &cobra.Command{
+		Use:     "rotate ROLE [--add KEY] [--remove KEY]",
+		GroupID: groupPublisher,
+		Short:   "Change the keys or the threshold of a delegated role",
+		Long: `Rotate changes which keys may sign for a delegated role, and how many must. The
+delegator's file and the role's file are signed in one publication; nothing that
+the role vouches for has to be signed again. It refuses what would leave the role
+without enough signatures. The keys of root, targets, snapshot and timestamp are
+not rotated by this version.`,
+		Example: "  carnet rotate releases --add new --remove old",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.rotate(cmd.Context(), args[0], f) },
+	}
+	trustFlag(cmd, &f.trust)
+	cmd.Flags().StringArrayVar(&f.add, "add", nil, "`key` to add: a name in the keystore or a file; may be repeated")
+	cmd.Flags().StringArrayVar(&f.remove, "remove", nil, "`key` to remove: a name in the keystore, a file, or a key ID; may be repeated")
+	cmd.Flags().IntVar(&f.threshold, "threshold", 0, "`number` of keys that must sign (default: as before)")
+	return cmd
+}
+
+func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error {
+	if metadata.IsTopLevel(role) {
+		return usagef("%s is a top-level role, whose keys this version cannot rotate", role)
+	}
+	if len(f.add)+len(f.remove)+f.threshold == 0 {
+		return usagef("nothing to change: give --add, --remove or --threshold")
+	}
+	add, err := c.publicKeys(f.add)
+	if err != nil {
+		return err
+	}
+	p, err := c.openPublisher(f.trust)
+	if err != nil {
+		return err
+	}
+	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) error {
+		e, err := d.Edge(ctx, role)
+		if err != nil {
+			return err
+		}
+		keys, err := c.rotated(e, add, f.remove)
+		if err != nil {
+			return err
+		}
+		threshold := f.threshold
+		if threshold == 0 {
+			threshold = e.RoleKeys.Threshold
+		}
+		if threshold < 1 || threshold > len(keys) {
+			return usagef("%q would have %d keys and a threshold of %d: want 1 to %d", role, len(keys), threshold, len(keys))
+		}
+		return d.SetKeys(ctx, role, keys, threshold)
+	})
+	if err != nil {
+		return err
+	}
+	out := p.published(res)
+	return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "%s has its new keys\n%s\n", role, out) })
+}
+
+// rotated returns the keys of a role after the change.
+func (c *command) rotated(e delegations.Edge, add []metadata.Key, remove []string) (metadata.Keys, error) {
+	keys := metadata.Keys{}
+	for _, id := range e.RoleKeys.KeyIDs {
+		if k, ok := e.Keys[id]; ok {
+			keys[id] = k
+		}
+	}
+	for _, name := range remove {
+		identity, err := c.identityIn(name, keys)
+		if err != nil {
+			return nil, err
+		}
+		before := len(keys)
+		dropKey(keys, identity)
+		if len(keys) == before {
+			return nil, usagef("%q is no key of the role %q", name, e.Role)
+		}
+	}
+	for _, k := range add {
+		identity, err := tuf.KeyIdentity(k)
+		if err != nil {
+			return nil, err
+		}
+		dropKey(keys, identity) // one key under two IDs is one
+		keys[k.ID()] = k
+	}
+	return keys, nil
+}
+
+func dropKey(keys metadata.Keys, identity string) {
+	maps.DeleteFunc(keys, func(_ string, k metadata.Key) bool {
+		id, err := tuf.KeyIdentity(k)
+		return err == nil && id == identity
+	})
+}
+
+// identityIn finds the key that a person names: by its ID or the beginning of
+// it, by its name in the keystore, by a file.
+func (c *command) identityIn(name string, keys metadata.Keys) (string, error) {
+	if k, ok := keys.ByID(name); ok {
+		return tuf.KeyIdentity(k)
+	}
+	k, err := c.publicKey(name)
+	if err != nil {
+		return "", err
+	}
+	return tuf.KeyIdentity(k)
+}

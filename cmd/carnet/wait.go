@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carnet-project/carnet/tuf"
+)
+
+func waitFlag(cmd *cobra.Command, wait *bool) {
+	cmd.Flags().BoolVar(wait, "wait", false, "wait until the publication is settled: a refresher's timestamp descends from it")
+}
+
+// settleInterval is how often the repository is asked whether a publication
+// is settled.
+const settleInterval = 2 * time.Second
+
+// settled waits until the timestamp of a key that root lists as a refresher
+// seals the publication or a successor of it. The publication is committed
+// whether or not the wait ends well.
+func (p *publisher) settled(ctx context.Context, res *tuf.Result) error {
+	for {
+		state, err := p.load(ctx)
+		if err == nil && state.Settles(res.Identity) {
+			return nil
+		}
+		if err != nil {
+			p.c.say("published; whether it is settled could not be asked: %v", err)
+		}
+		if err := wait(ctx, settleInterval); err != nil {
+			return &exitError{exitFailed, errNotSettled}
+		}
+	}
+}
