@@ -108,8 +108,13 @@ func TestVerifyThreshold(t *testing.T) {
 	}
 	require.NoError(t, verify(2, keys[0], keys[2]))
 	require.NoError(t, verify(3, keys...))
+	twin := keys[0].As("twin")
+	repo.SetKeys("root", 2, append(keys, twin)...)
+	repo.SetKeys("timestamp", 1, tufrepository.NewKey("timestamp"))
 	for _, err := range []error{
 		verify(2, keys[0]),
+		verify(2, keys[0], twin),
+		verify(2, keys[0], tufrepository.NewKey("timestamp")),
 		verify(2, keys[0], keys[1].As("unlisted")),
 		verify(2, keys[0], tufrepository.NewKey("stranger")),
 		verify(2, keys[0], tufrepository.NewKey("stranger").As(keys[1].ID)),

@@ -93,7 +93,7 @@ func decodeChecked(role string, raw []byte, want metadata.MetaFile) (*metadata.F
 func (c *Client) ordered() []Source {
 	out := make([]Source, 0, len(c.sources))
 	for _, s := range c.sources {
-		if s == c.from {
+		if s.String() == c.Source() { // sources need not be comparable
 			out = append([]Source{s}, out...)
 		} else {
 			out = append(out, s)

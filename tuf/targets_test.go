@@ -147,6 +147,19 @@ func TestRoleThatGaveItselfUpStaysSo(t *testing.T) {
 	require.ErrorIs(t, err, tuf.ErrInvalid)
 }
 
+func TestCycleIsWalkedOnce(t *testing.T) {
+	repo := tufrepository.New(start)
+	delegate(repo, "targets", tufrepository.Delegation{Name: "A"})
+	delegate(repo, "A", tufrepository.Delegation{Name: "B"})
+	delegate(repo, "B", tufrepository.Delegation{Name: "A", Keys: repo.Signers["A"]})
+	delegate(repo, "B", tufrepository.Delegation{Name: "C"})
+	repo.AddTarget("C", "x", []byte("x"))
+	repo.PublishAll()
+	found, err := follow(t, repo).ok(mirrorOf("m", repo)).Lookup(t.Context(), "x")
+	require.NoError(t, err)
+	require.Equal(t, []string{"targets", "A", "B", "C"}, found.Visited)
+}
+
 func TestSearchIsBounded(t *testing.T) {
 	repo := tufrepository.New(start)
 	for i := range metadata.MaxVisits {

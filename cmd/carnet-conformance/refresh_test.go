@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -91,24 +92,37 @@ func TestServerErrorIsNoEndOfTheRoots(t *testing.T) {
 	s.requested("2.root.json")
 }
 
+// endless sends data for ever, or a gigabyte, and counts.
+type endless struct{ sent atomic.Int64 }
+
+func (e *endless) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	chunk := []byte(strings.Repeat(" ", 64<<10))
+	for req.Context().Err() == nil && e.sent.Load() < 1<<30 {
+		n, err := w.Write(chunk)
+		if e.sent.Add(int64(n)); err != nil {
+			return
+		}
+	}
+}
+
 func TestEndlessData(t *testing.T) {
-	for role, names := range map[string]string{"root": "2.root.json", "timestamp": "timestamp.json", "snapshot": "1.snapshot.json"} {
-		t.Run(role, func(t *testing.T) {
-			s := newClient(t)
-			sent := 0
-			s.repo.Answer(names, func(w http.ResponseWriter, req *http.Request) {
-				chunk := []byte(strings.Repeat(" ", 64<<10))
-				for req.Context().Err() == nil && sent < 1<<30 {
-					n, err := w.Write(chunk)
-					if sent += n; err != nil {
-						return
-					}
-				}
-			})
+	for _, name := range []string{"2.root.json", "timestamp.json", "1.snapshot.json"} {
+		t.Run(name, func(t *testing.T) {
+			s, e := newClient(t), &endless{}
+			s.repo.Answer(name, e.ServeHTTP)
 			s.refresh(1)
-			require.Less(t, sent, 64<<20)
+			require.Less(t, e.sent.Load(), int64(64<<20))
 		})
 	}
+	t.Run("target", func(t *testing.T) {
+		s, e := newClient(t), &endless{}
+		s.repo.AddTarget("targets", "file", []byte("x"))
+		s.repo.PublishAll()
+		s.repo.AnswerTarget(tufrepository.Sum("sha256", []byte("x"))+".file", e.ServeHTTP)
+		s.download(1, "file")
+		s.downloaded()
+		require.Less(t, e.sent.Load(), int64(64<<20))
+	})
 }
 
 func TestUnsignedMetadata(t *testing.T) {
