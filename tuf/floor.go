@@ -26,7 +26,7 @@ func (c *Client) rememberFloorRoot() {
 
 // checkFloor refuses a timestamp below the floor (docs/spec.md, "Freshness").
 func (c *Client) checkFloor(f *metadata.File) error {
-	if true {
+	if f.Version >= c.opts.Floor.Timestamp || c.floorVoid() {
 		return nil
 	}
 	return fmt.Errorf("%w: timestamp version %d, at least %d is demanded", ErrBelowFloor, f.Version, c.opts.Floor.Timestamp)
