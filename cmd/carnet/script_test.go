@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,13 +21,13 @@ import (
 
 // commands are what scripts can do beside what testscript brings.
 func commands(t *testing.T, p *place) map[string]func(ts *testscript.TestScript, neg bool, args []string) {
-	w := &world{t: t, place: p, registries: map[string]*fixtures.Registry{}}
+	w := &world{t: t, place: p, registries: map[string]*fixtures.Registry{}, publishers: map[string]*fixtures.Publisher{}, stalls: map[string]*fixtures.Injected{}}
 	if p.host != nil {
 		w.registries[p.host.Host] = p.host
 	}
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits": exits, "registry": w.startRegistry, "image": w.image, "attach": w.attach,
-		"publisher": w.publisher, "publish": w.publish,
+		"publisher": w.publisher, "publish": w.publish, "stall": w.stall, "stalled": w.stalled,
 	}
 }
 
@@ -36,6 +37,7 @@ type world struct {
 	place      *place
 	registries map[string]*fixtures.Registry
 	publishers map[string]*fixtures.Publisher // by trust repository
+	stalls     map[string]*fixtures.Injected  // by address
 }
 
 // exits CODE COMMAND... asserts the exact exit code.
@@ -139,9 +141,6 @@ func (w *world) publisher(ts *testscript.TestScript, neg bool, args []string) {
 	for i, name := range args[2:] {
 		p.Delegate("releases"+strings.Repeat("x", i), name, "releases")
 	}
-	if w.publishers == nil {
-		w.publishers = map[string]*fixtures.Publisher{}
-	}
 	w.publishers[args[0]] = p
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), p.Root, 0o600))
 	ts.Setenv("ROOT", digest.FromBytes(p.Root).String())
@@ -164,4 +163,23 @@ func (w *world) publish(ts *testscript.TestScript, neg bool, args []string) {
 		Name: args[2], Tag: ref.Tag, Digest: desc.Digest, Size: desc.Size, MediaType: ocispec.MediaTypeImageManifest,
 	})
 	ts.Check(err)
+}
+
+// stall VAR lets the registry at $VAR answer nothing from now on.
+func (w *world) stall(ts *testscript.TestScript, _ bool, args []string) {
+	host := ts.Getenv(args[0])
+	if before := w.stalls[host]; before != nil {
+		before.Remove()
+	}
+	w.stalls[host] = w.registries[host].Inject(fixtures.Fault{Then: fixtures.Stall})
+}
+
+// stalled VAR waits until a request came there since it was stalled.
+func (w *world) stalled(ts *testscript.TestScript, _ bool, args []string) {
+	for n := 0; w.stalls[ts.Getenv(args[0])].Hits() == 0; n++ {
+		if n == 1000 {
+			ts.Fatalf("no request came")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
