@@ -21,6 +21,7 @@ type room struct {
 	rooms   []string // rooms of this module
 	modules []string // other modules, by prefix
 	pure    bool     // bytes in, values out: no disk, network, randomness
+	tool    bool     // prints, exits, takes flags
 }
 
 var (
@@ -46,10 +47,12 @@ var rooms = map[string]room{
 	"registrystore": {modules: slices.Concat(oci, oras, flock, sync), rooms: []string{"metadata", "tuf"}},
 	"verify":        {modules: slices.Concat(oci, yaml, flock, sync), rooms: []string{"metadata", "delegations", "tuf", "revocation", "registrystore"}},
 	"fixtures": {
+		tool:    true,
 		modules: slices.Concat(oci, keys, oras, flock, yaml, sync, harness, servers),
 		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
 	},
 	"cmd": {
+		tool:    true,
 		modules: slices.Concat(oci, sync, command),
 		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
 	},
@@ -93,7 +96,7 @@ func violations(s source) []string {
 		return nil
 	}
 	if strings.HasSuffix(s.path, "_test.go") {
-		r.modules, r.pure = slices.Concat(r.modules, harness), false
+		r.modules, r.pure, r.tool = slices.Concat(r.modules, harness), false, true
 	}
 	var out []string
 	for _, imp := range s.imports {
@@ -115,7 +118,7 @@ func (r room) allows(name, imp string) bool {
 	if r.pure && within(impure, imp) {
 		return false
 	}
-	return name == "cmd" || name == "fixtures" || !within(commandOnly, imp)
+	return r.tool || !within(commandOnly, imp)
 }
 
 // within reports whether imp is one of the packages or below one of them.

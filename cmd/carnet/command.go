@@ -74,7 +74,7 @@ folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
 	)
 	for _, verb := range []func(*command) *cobra.Command{
 		newInit, newDelegate, newSign, newRevoke, newRotate, newRefresh, newPrune, newStatus, newLog, newKey,
-		newTrust, newPolicy, newVerify, newTree, newVersion,
+		newTrust, newPolicy, newVerify, newTree, newDoctor, newVersion,
 	} {
 		root.AddCommand(verb(c))
 	}
