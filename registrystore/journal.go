@@ -109,12 +109,13 @@ func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, erro
 		if cause == nil {
 			return e, nil
 		}
-		unclear = unclear || !refused(cause)
+		lost := t.remote && !refused(cause)
+		unclear = unclear || lost
 		there, err := t.settle(ctx, e.Tag, digest.FromBytes(raw), cause)
 		switch {
 		case there || errors.Is(err, tuf.ErrOccupied):
 			return e, err
-		case err == nil && attempt < maxReads && !refused(cause):
+		case err == nil && attempt < maxReads && lost:
 			continue // it is not there
 		case unclear:
 			return e, fmt.Errorf("%w: %w", tuf.ErrOutcomeUnknown, cause)

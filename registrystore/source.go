@@ -20,7 +20,7 @@ func (t *Trust) Open(ctx context.Context) error {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	t.state, t.roots = nil, nil
-	if k := t.cache.latest(t.name); k != nil && t.conditional {
+	if k := t.cache.latest(t.name); k != nil && t.remote {
 		ctx = withKnown(ctx, k)
 	}
 	p, raw, err := t.read(ctx, metadata.TagLatest)

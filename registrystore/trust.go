@@ -26,10 +26,10 @@ const (
 // image layout. It is a [tuf.Source], a [tuf.Prefetcher] and a [tuf.Journal];
 // one that is a layout is a [tuf.Locker] too ([Trust.Journal]).
 type Trust struct {
-	backend     backend
-	name        string
-	cache       *Cache
-	conditional bool // the backend honours withKnown
+	backend backend
+	name    string
+	cache   *Cache
+	remote  bool // a registry: it honours withKnown, and answers can be lost
 
 	mu    sync.Mutex
 	state *tuf.Publication         // what Open found
@@ -46,7 +46,7 @@ func (r *Registries) Trust(repo Repository) (*Trust, error) {
 	}
 	t := &Trust{backend: b, name: repo.String(), bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{}}
 	if !repo.IsLayout() { // a layout is no slower than a cache
-		t.cache, t.conditional = r.cache, true
+		t.cache, t.remote = r.cache, true
 	}
 	return t, nil
 }
