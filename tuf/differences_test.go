@@ -66,6 +66,13 @@ var differences = []difference{
 		},
 		ours: nil, theirs: false,
 	}, {
+		name: "an RSA key of 1024 bits", reason: "TUF 4.2: at least 2048",
+		play: func(d *duel) {
+			d.repo.SetKeys("timestamp", 1, tufrepository.NewRSAKey(1024, 32))
+			d.repo.Publish("root", "timestamp")
+		},
+		ours: tuf.ErrThreshold, theirs: true,
+	}, {
 		name: "a delegation that does not say whether it terminates", reason: "many repositories leave it out",
 		play: func(d *duel) { delete(d.delegation("A"), "terminating"); d.repo.PublishAll() },
 		ours: nil, theirs: false,
