@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -194,4 +195,29 @@ func TestTestsMayImportFixtures(t *testing.T) {
 	} {
 		assert.Empty(t, violations(s), "%v", s)
 	}
+}
+
+// Each direct dependency is argued for in DESIGN.md.
+func TestDirectDependenciesAreArguedFor(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	require.NoError(t, err)
+	design, err := os.ReadFile("DESIGN.md")
+	require.NoError(t, err)
+	n := 0
+	for line := range strings.Lines(string(mod)) {
+		path, version, ok := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "require ")), " v")
+		if !ok || strings.Contains(version, "// indirect") {
+			continue
+		}
+		n++
+		last := path[strings.LastIndex(path, "/")+1:]
+		if strings.HasPrefix(last, "v") {
+			last = strings.TrimSuffix(path, "/"+last)
+		} else {
+			last = path
+		}
+		parts := strings.Split(last, "/")
+		assert.Contains(t, string(design), parts[len(parts)-1], path)
+	}
+	assert.Greater(t, n, 5)
 }
