@@ -11,7 +11,14 @@ import (
 	"github.com/carnet-project/carnet/fixtures"
 )
 
+// raceOptions spare each process under the race detector a second of sleep
+// before it exits.
+const raceOptions = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	if err := os.Setenv("GORACE", raceOptions); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"carnet": main})
 }
 
@@ -74,6 +81,7 @@ func (p *place) setup(env *testscript.Env) error {
 	}
 	for _, v := range [][2]string{
 		{"REPO", p.repo}, {"NS", p.ns}, {"CARNET_PASSPHRASE", "correct horse"},
+		{"GORACE", raceOptions},
 		{"HOME", filepath.Join(env.WorkDir, "home")},
 		{"XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config")},
 		{"XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache")},

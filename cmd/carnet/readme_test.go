@@ -35,7 +35,7 @@ func TestReadme(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	cmd.Dir = dir
 	cmd.Env = []string{
-		"PATH=" + dir + ":/usr/bin:/bin", "HOME=" + dir, "CARNET_PASSPHRASE=correct horse",
+		"PATH=" + dir + ":/usr/bin:/bin", "HOME=" + dir, "CARNET_PASSPHRASE=correct horse", "GORACE=" + raceOptions,
 		"XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
 	}
 	out, err := cmd.CombinedOutput()
