@@ -112,6 +112,10 @@ func TestNoRequestInsideMaxAge(t *testing.T) {
 	require.Equal(t, verify.FromCache, d.Results[0].Source)
 	require.Equal(t, before, snapshot(t, w.dir, w.cache), "nothing is written when nothing changed")
 
+	// A tag is asked about, and so is what vouches for it.
+	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+	require.Len(t, w.reg.Requests(), 2)
+
 	// A "no" from memory is asked about.
 	b := w.signed("net-monitor", "1.1", "two")
 	w.reg.Reset()

@@ -77,6 +77,9 @@ func TestTagAndDigestDisagree(t *testing.T) {
 	now := w.signed("net-monitor", "1.0", "two")
 	d := w.requireReason("HOST/net-monitor:1.0@"+old.Digest.String(), verify.Denied, verify.DigestMismatch)
 	require.Equal(t, now.Digest, d.Digest)
+	// So it is where nothing is signed: the question is wrong.
+	w.push("unsigned", "1.0", "one")
+	w.requireReason("HOST/unsigned:1.0@"+now.Digest.String(), verify.Denied, verify.DigestMismatch)
 	// The location goes along with the reference, the signed tag does not.
 	w.push("net-monitor", "1.0", "one")
 	w.requireReason("HOST/net-monitor:1.0@"+old.Digest.String(), verify.Denied, verify.DigestMismatch)
@@ -93,6 +96,8 @@ func TestResolve(t *testing.T) {
 	d := w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	require.Equal(t, a.Digest, d.SignedDigest())
 	w.requireReason("HOST/net-monitor:1.0@"+a.Digest.String(), verify.Allowed, verify.OK)
+	other := w.push("net-monitor", "", "other")
+	w.requireReason("HOST/net-monitor:1.0@"+other.Digest.String(), verify.Denied, verify.DigestMismatch)
 	w.reg.Inject(fixtures.Fault{On: fixtures.Head("/net-monitor/"), Then: fixtures.Status(http.StatusNotFound)})
 	d = w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	require.Empty(t, d.Digest)
