@@ -1,5 +1,7 @@
 # make test    every test; no network but Go modules
 # make build   bin/carnet
+# make demo    the story of Wabbit Networks and ACME Rockets, played with bin/carnet on image layouts;
+#              make demo DIR=/tmp/demo keeps the folder
 # make check   formatting, vet, staticcheck, module files
 
 GO          ?= go
@@ -7,7 +9,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: test build check
+.PHONY: test build demo check
 
 test:
 	$(GO) test ./...
@@ -15,6 +17,10 @@ test:
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/carnet ./cmd/carnet
 	@stat -c '%n: %s bytes' bin/carnet
+
+demo: build
+	$(GO) build -trimpath -o bin/carnet-demo ./cmd/carnet-demo
+	bin/carnet-demo $(if $(DIR),-dir $(DIR))
 
 check:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi
