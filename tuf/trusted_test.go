@@ -207,7 +207,12 @@ func TestFloor(t *testing.T) {
 	}{
 		{"below", func(*follower) *tufrepository.Repository { return rotated() }, tuf.ErrBelowFloor},
 		{"reached", func(*follower) *tufrepository.Repository { r := rotated(); r.Publish("timestamp"); return r }, nil},
-		{"root below", func(*follower) *tufrepository.Repository { return tufrepository.New(start) }, tuf.ErrBelowFloor},
+		{"root below, timestamp not", func(*follower) *tufrepository.Repository {
+			r := tufrepository.New(start)
+			r.SetVersion("timestamp", 8)
+			r.Publish("timestamp")
+			return r
+		}, tuf.ErrBelowFloor},
 		{"void, its key was taken away", func(*follower) *tufrepository.Repository {
 			r := rotated()
 			r.SetKeys("timestamp", 1, tufrepository.NewKey("new"))

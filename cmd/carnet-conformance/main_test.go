@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -67,7 +68,9 @@ func (s *scenario) run(code int, args ...string) {
 	date := filepath.Join(s.dir, "bin", "date")
 	script := "#!/bin/sh\n[ \"$*\" = +%s ] && echo " + strconv.FormatInt(s.now.Unix(), 10) + "\n"
 	require.NoError(s.t, os.WriteFile(date, []byte(script), 0o755))
-	cmd := exec.CommandContext(s.t.Context(), os.Args[0], args...)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asClient+"=1", "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
 	out, _ := cmd.CombinedOutput()
 	require.Equal(s.t, code, cmd.ProcessState.ExitCode(), "%s", out)
