@@ -114,7 +114,9 @@ func TestPinnedRoot(t *testing.T) {
 	second := repo.Get("2.root.json")
 	t.Run("newer than the store's", func(t *testing.T) {
 		f.opts.Root = second
-		c := f.ok(mirrorOf("m", repo))
+		m := mirrorOf("m", repo)
+		delete(m.files, "2.root.json")
+		c := f.ok(m)
 		require.EqualValues(t, 2, c.Root().Version)
 		require.Equal(t, second, f.store["root"])
 	})

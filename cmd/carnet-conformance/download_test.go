@@ -194,6 +194,7 @@ func TestSearchOrder(t *testing.T) {
 func TestSearchTree(t *testing.T) {
 	for target, visited := range map[string][]string{
 		"targetfile": {}, "README.md": {"A"}, "releases/x/x_v1": {"B", "C"}, "releases/y/y_v1.zip": {"B", "D"}, "releases/z/z_v1.zip": {"B"},
+		"releases/x/deep/er": {}, // a star does not match a slash
 	} {
 		t.Run(target, func(t *testing.T) {
 			s := newClient(t)
@@ -201,13 +202,13 @@ func TestSearchTree(t *testing.T) {
 			edgeOf("targets", "B", "releases/*/*")(s)
 			edgeOf("B", "C", "releases/x/*")(s)
 			edgeOf("B", "D", "releases/y/*.zip")(s)
-			for role, paths := range map[string][]string{"targets": {"targetfile"}, "A": {"README.md"}, "C": {"releases/x/x_v1"}, "D": {"releases/y/y_v1.zip", "releases/z/z_v1.zip"}} {
+			for role, paths := range map[string][]string{"targets": {"targetfile"}, "A": {"README.md"}, "C": {"releases/x/x_v1", "releases/x/deep/er"}, "D": {"releases/y/y_v1.zip", "releases/z/z_v1.zip"}} {
 				for _, p := range paths {
 					s.repo.AddTarget(role, p, []byte(p))
 				}
 			}
 			s.repo.PublishAll()
-			if target == "releases/z/z_v1.zip" { // D lists it, and B does not trust D with it
+			if target == "releases/z/z_v1.zip" || target == "releases/x/deep/er" { // listed by roles not trusted with it
 				s.download(1, target)
 				s.downloaded()
 			} else {
