@@ -17,6 +17,8 @@ type backend interface {
 	manifest(ctx context.Context, ref string) (ocispec.Descriptor, []byte, error)
 	// blob returns the bytes of desc, whose size the caller has bounded.
 	blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error)
+	// hasBlob reports whether desc is said to be there.
+	hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, error)
 	// tags returns all tags in no order, none for a repository without any.
 	tags(ctx context.Context) ([]string, error)
 	// pushBlob stores data. It does not ask first whether it is there.

@@ -138,6 +138,14 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return readBounded(f, limit)
 }
 
+func (b *layoutBackend) hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
+	there, err := b.findDigest(desc.Digest)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, ctx.Err()
+	}
+	return err == nil && there.Size == desc.Size, b.wrap("look for blob "+desc.Digest.String(), errors.Join(err, ctx.Err()))
+}
+
 func (b *layoutBackend) tags(ctx context.Context) ([]string, error) {
 	idx, err := b.index()
 	if err != nil {

@@ -21,6 +21,10 @@ type offlineBackend struct {
 	cache *Cache
 }
 
+func (b *offlineBackend) hasBlob(_ context.Context, desc ocispec.Descriptor) (bool, error) {
+	return b.cache.Get(desc.Digest) != nil, nil
+}
+
 func (b *offlineBackend) refuse(op string) error {
 	return &Error{Repository: b.name, Op: op, Kind: ErrOffline, Err: ErrOffline}
 }

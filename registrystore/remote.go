@@ -132,6 +132,11 @@ func (b *remoteBackend) blob(ctx context.Context, desc ocispec.Descriptor) (raw 
 	return raw, b.wrap("read blob "+desc.Digest.String(), err)
 }
 
+func (b *remoteBackend) hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
+	there, err := b.repo.Blobs().Exists(ctx, desc)
+	return there, b.wrap("look for blob "+desc.Digest.String(), err)
+}
+
 func (b *remoteBackend) tags(ctx context.Context) ([]string, error) {
 	var out []string
 	err := b.repo.Tags(ctx, "", func(page []string) error {

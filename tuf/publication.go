@@ -182,6 +182,14 @@ type Locker interface {
 	Lock(ctx context.Context) (unlock func() error, err error)
 }
 
+// Repairer is a Journal that can look after what it stores.
+type Repairer interface {
+	Journal
+	// Repair asks for every file of p, stores again what is gone and still at
+	// hand, and returns what is gone for good.
+	Repair(ctx context.Context, p *Publication) (gone []File, err error)
+}
+
 // CompareEntries orders states as readers do: by root version, then by
 // timestamp version, then by digest.
 func CompareEntries(a, b Entry) int {

@@ -115,6 +115,9 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if len(d.edited) == 0 && !d.forced {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
 	}
+	if d.forced {
+		w.repo.repair(ctx, w.base.pub)
+	}
 	if w.own, err = w.repo.draw(ctx, d); err != nil {
 		return nil, err
 	}
@@ -126,6 +129,22 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 		return nil, err
 	}
 	return w.commit(ctx, rev)
+}
+
+// repair stores again what the repository lost. A failure is told and keeps
+// nobody from publishing.
+func (r *Repository) repair(ctx context.Context, pub *Publication) {
+	j, ok := r.opts.Journal.(Repairer)
+	if !ok {
+		return
+	}
+	gone, err := j.Repair(ctx, pub)
+	if err != nil {
+		r.report("whether the repository still has every file could not be asked: %v", err)
+	}
+	for _, f := range gone {
+		r.report("the repository lost %s version %d, and its bytes are not at hand here: publish from a machine that has them in its cache", f.Role, f.Version)
+	}
 }
 
 // announce makes a draft visible to others, unless a lock keeps them out.

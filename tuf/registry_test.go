@@ -228,3 +228,32 @@ func TestHistory(t *testing.T) {
 	require.Equal(t, fixtures.Epoch, list[2].Issued)
 	require.False(t, list[2].Unknown, "its parent is kept, though not asked for")
 }
+
+func TestRefreshStoresAgainWhatTheRegistryLost(t *testing.T) {
+	reg := fixtures.Distribution(t)
+	p := publisherOn(t, reg)
+	_, err := p.Sign("releases", "app:1", "x")
+	require.NoError(t, err)
+	// The registry loses the role's file, which is inlined in the manifest.
+	source := p.Source()
+	require.NoError(t, source.Open(t.Context()))
+	file, ok := source.Publication().Role("releases")
+	require.True(t, ok)
+	blob := reg.URL + "/v2/trust/blobs/" + file.Digest.String()
+	remove, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, blob, nil)
+	require.NoError(t, err)
+	status := func(req *http.Request) int {
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, http.StatusAccepted, status(remove))
+	get, err := http.NewRequestWithContext(t.Context(), http.MethodGet, blob, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusNotFound, status(get))
+
+	_, err = p.Publish(func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil })
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status(get))
+}

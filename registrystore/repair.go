@@ -1,0 +1,51 @@
+package registrystore
+
+import (
+	"context"
+	"sync"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// Repair asks for every file of p, one request without a body each, and
+// stores again what a collector or an accident took and what is still at
+// hand: inlined in the manifest or in the cache. It returns the files that
+// are gone for good.
+func (t *Trust) Repair(ctx context.Context, p *tuf.Publication) ([]tuf.File, error) {
+	var mu sync.Mutex
+	var gone []tuf.File
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, f := range p.Files() {
+		g.Go(func() error {
+			ok, err := t.repairFile(ctx, f)
+			if err == nil && !ok {
+				mu.Lock()
+				defer mu.Unlock()
+				gone = append(gone, f)
+			}
+			return err
+		})
+	}
+	return gone, g.Wait()
+}
+
+func (t *Trust) repairFile(ctx context.Context, f tuf.File) (bool, error) {
+	desc := ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length}
+	there, err := t.backend.hasBlob(ctx, desc)
+	if there || err != nil {
+		return there, err
+	}
+	raw := f.Data
+	if raw == nil {
+		raw = t.local(f.Digest)
+	}
+	if raw == nil {
+		return false, nil
+	}
+	return true, t.store(ctx, desc, raw, false)
+}
