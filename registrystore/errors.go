@@ -43,7 +43,7 @@ func (e *Error) Error() string {
 		return s + e.Err.Error()
 	}
 	s += e.Kind.Error()
-	if detail := e.Err.Error(); detail != e.Kind.Error() {
+	if detail := strings.TrimPrefix(strings.TrimPrefix(e.Err.Error(), e.Kind.Error()), ": "); detail != "" {
 		s += ": " + detail
 	}
 	if hint := hints[e.Kind]; hint != "" {
