@@ -156,7 +156,7 @@ func perform(ctx context.Context, dir, bin string, lifetime time.Duration, out i
 	began := time.Now()
 	s := &story{lifetime: lifetime, stage: &stage{dir: dir, env: environment(dir, bin), out: out}}
 	defer s.close()
-	fmt.Fprintf(out, "$ cd %s\n$ export PATH=%s:$PATH\n", dir, bin)
+	fmt.Fprintf(out, "Lines with $ are run as they stand here; ! marks what came on standard error.\n\n$ cd %s\n$ export PATH=%s:$PATH\n", dir, bin)
 	err := s.tell(ctx)
 	s.close()
 	s.summary()

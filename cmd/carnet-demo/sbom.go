@@ -55,7 +55,7 @@ func newSBOM(info *debug.BuildInfo, program digest.Digest) sbom {
 	std := library(&debug.Module{Path: "std", Version: strings.TrimPrefix(info.GoVersion, "go")})
 	out := sbom{Format: "CycloneDX", Spec: "1.6", Version: 1, Metadata: sbomMetadata{main}, Components: []component{std}}
 	for _, m := range info.Deps {
-		out.Components = append(out.Components, library(used(m)))
+		out.Components = append(out.Components, dependency(m))
 	}
 	return out
 }
@@ -71,12 +71,18 @@ func library(m *debug.Module) component {
 	return c
 }
 
-// used returns what a module was replaced by, if it was.
-func used(m *debug.Module) *debug.Module {
-	if m.Replace != nil {
-		return m.Replace
+// dependency describes what stands in the program for m: m itself, the module
+// that replaces it, or a folder, which has no name but m's.
+func dependency(m *debug.Module) component {
+	if m.Replace == nil {
+		return library(m)
 	}
-	return m
+	if m.Replace.Version != "" {
+		return library(m.Replace)
+	}
+	c := library(m)
+	c.Properties = append(c.Properties, property{"go:replaced-by", m.Replace.Path})
+	return c
 }
 
 // purl names a module as package-url's type golang does: in lower case.

@@ -43,10 +43,11 @@ func TestSBOM(t *testing.T) {
 		"pkg:golang/std@1.26.8",
 		"pkg:golang/example.com/good@v1.0.0%2Bincompatible",
 		"pkg:golang/example.com/fork@v1.0.1",
-		"pkg:golang/../local",
+		"pkg:golang/example.com/local@v1.0.0",
 		"pkg:golang/example.com/commit@v0.0.0-20240726163527-a2c0da244d78",
 	}, purls)
 	assert.Equal(t, []property{{"go:sum", "h1:good="}}, s.Components[1].Properties)
+	assert.Equal(t, []property{{"go:replaced-by", "../local"}}, s.Components[3].Properties)
 }
 
 func TestScan(t *testing.T) {

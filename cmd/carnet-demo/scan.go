@@ -3,6 +3,7 @@ package main
 import (
 	"regexp"
 	"runtime/debug"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -47,15 +48,16 @@ func newScan(info *debug.BuildInfo, program digest.Digest) scan {
 }
 
 func moduleFindings(m *debug.Module) (out []finding) {
-	name := m.Path + "@" + m.Version
+	name, used := m.Path+"@"+m.Version, m
 	if m.Replace != nil {
-		out = append(out, finding{"replaced-module", name, "replaced by " + m.Replace.Path + "@" + m.Replace.Version})
+		used = m.Replace
+		out = append(out, finding{"replaced-module", name, strings.TrimSuffix("replaced by "+used.Path+"@"+used.Version, "@")})
 	}
-	if used(m).Sum == "" {
+	if used.Sum == "" {
 		out = append(out, finding{"no-checksum", name, "no go.sum checksum stands for what was built"})
 	}
-	if v := used(m).Version; pseudo.MatchString(v) {
-		out = append(out, finding{"unreleased-module", name, "version " + v + " is a commit, not a release"})
+	if pseudo.MatchString(used.Version) {
+		out = append(out, finding{"unreleased-module", name, "version " + used.Version + " is a commit, not a release"})
 	}
 	return out
 }

@@ -100,7 +100,7 @@ func TestSurprisesFailTheDemo(t *testing.T) {
 	demo := fmt.Sprintf("#!/bin/sh\necho sha256:%s sha256:%s sha256:%s\n", d, d, d)
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "carnet-demo"), []byte(demo), 0o755))
 	dir := t.TempDir()
-	for _, name := range []string{"acme", "registry/net-monitor"} {
+	for _, name := range []string{"acme", "registry/net-monitor", "registry/trust"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
 	}
 	var out bytes.Buffer
@@ -118,6 +118,7 @@ func TestSurprisesFailTheDemo(t *testing.T) {
 		"a signed image under another name: rejected",
 		"what was withdrawn, with the reason why: rejected",
 		"a word that has expired: rejected",
+		"metadata older than what was seen before: rejected",
 	} {
 		assert.True(t, surprising[title], title)
 		assert.Contains(t, out.String(), title)

@@ -185,7 +185,7 @@ func (s *story) withdraw(ctx context.Context) error {
 }
 
 func (s *story) freeze(ctx context.Context) error {
-	s.scene("The registry is frozen: nothing new comes from Wabbit")
+	s.scene("The registry is frozen, and then set back: nothing new comes from Wabbit")
 	s.wabbit()
 	s.end("the refreshing stops")
 	o := s.play(ctx, step{title: "see until when Wabbit's last word holds", line: "carnet status -o json", says: []string{`"role":"timestamp"`}})
@@ -193,15 +193,22 @@ func (s *story) freeze(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	left := max(time.Until(expires).Truncate(time.Second)+2*time.Second, 0)
+	left := max(time.Until(expires).Truncate(time.Second)+time.Second, 0)
 	s.play(ctx, step{title: "wait until after " + expires.Format(time.TimeOnly), line: fmt.Sprintf("sleep %d", int(left.Seconds()))})
 	s.acme()
 	s.rejected(ctx, "a word that has expired", "oci:registry/net-monitor:1.1", "expired")
+	s.attacker()
+	s.play(ctx, step{title: "keep a copy of Wabbit's metadata as it is now", line: "cp -r registry/trust old-trust"})
 	s.wabbit()
 	s.play(ctx, step{title: "refresh", line: "carnet refresh", says: []string{"published as state"}})
 	s.acme()
 	s.passes(ctx, "the same image, after the refresh", "oci:registry/net-monitor:1.1")
+	s.attacker()
+	s.play(ctx, step{title: "put the copy in the place of Wabbit's metadata", line: "mv registry/trust new-trust && mv old-trust registry/trust"})
+	s.acme()
+	s.rejected(ctx, "metadata older than what was seen before", "oci:registry/net-monitor:1.1", "rollback")
 	s.wabbit()
+	s.play(ctx, step{title: "put Wabbit's metadata back", line: "mv registry/trust old-trust && mv new-trust registry/trust"})
 	s.play(ctx, step{title: "look back", line: "carnet log", says: []string{"refreshed", "revocations version 2", "withdrawn@" + s.v10}})
 	return nil
 }
