@@ -172,7 +172,7 @@ func TestKnownDifferencesToGoTUF(t *testing.T) {
 			t.Log(c.reason)
 			d := newDuel(t)
 			c.play(d)
-			ours, theirs, ourHash, theirHash := d.verdicts("file")
+			ourHash, theirHash, ours, theirs := d.verdicts("file")
 			require.ErrorIs(t, ours, c.ours)
 			require.Equal(t, c.theirs, theirs == nil, "go-tuf: %v", theirs)
 			require.Equal(t, c.finds, ourHash != "")

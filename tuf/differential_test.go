@@ -82,12 +82,12 @@ func newDuel(t *testing.T) *duel {
 
 // verdicts returns what each says of what is published now: of an update and,
 // if that went well, of a target path.
-func (d *duel) verdicts(target string) (ours, theirs error, ourHash, theirHash string) {
+func (d *duel) verdicts(target string) (ourHash, theirHash string, ours, theirs error) {
 	m := mirrorOf("m", d.repo)
 	c, ours := d.ours.refresh(m)
 	up, theirs := d.theirs.refresh(m.files)
 	if ours != nil || theirs != nil {
-		return ours, theirs, "", ""
+		return "", "", ours, theirs
 	}
 	found, ours := c.Lookup(d.t.Context(), target)
 	if ours == nil && found.Listed {
@@ -100,13 +100,13 @@ func (d *duel) verdicts(target string) (ours, theirs error, ourHash, theirHash s
 	case strings.HasSuffix(theirs.Error(), " not found") && strings.HasPrefix(theirs.Error(), "target "):
 		theirs = nil
 	}
-	return ours, theirs, ourHash, theirHash
+	return ourHash, theirHash, ours, theirs
 }
 
 // same wants one verdict and the same trusted files, byte for byte.
 func (d *duel) same(target, story string) (accepted bool) {
 	d.t.Helper()
-	ours, theirs, ourHash, theirHash := d.verdicts(target)
+	ourHash, theirHash, ours, theirs := d.verdicts(target)
 	require.Equal(d.t, theirs == nil, ours == nil, "%s\ncarnet: %v\ngo-tuf: %v", story, ours, theirs)
 	require.Equal(d.t, theirHash, ourHash, story)
 	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
