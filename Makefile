@@ -2,6 +2,7 @@
 # make build   bin/carnet
 # make demo    the story of Wabbit Networks and ACME Rockets, played with bin/carnet on image layouts;
 #              make demo DIR=/tmp/demo keeps the folder
+# make bench   a table of what verification and signing cost, next to go-tuf
 # make check   formatting, vet, staticcheck, module files
 
 GO          ?= go
@@ -9,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: test build demo check
+.PHONY: test build demo bench check
 
 test:
 	$(GO) test ./...
@@ -21,6 +22,9 @@ build:
 demo: build
 	$(GO) build -trimpath -o bin/carnet-demo ./cmd/carnet-demo
 	bin/carnet-demo $(if $(DIR),-dir $(DIR))
+
+bench: build
+	$(GO) run ./cmd/carnet-bench -carnet bin/carnet
 
 check:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi

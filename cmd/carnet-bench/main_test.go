@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == clientArg {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// What does not depend on the machine is exact in every run.
+func TestRequestsAndRounds(t *testing.T) {
+	rows := measure(t, options{runs: 1, artifacts: 200, latencies: []time.Duration{0}})
+	type cost struct{ requests, rounds int64 }
+	found := map[string]cost{}
+	for _, r := range rows {
+		found[r.name] = cost{r.requests, r.rounds}
+	}
+	require.Equal(t, cost{3, 2}, found[coldTag])
+	require.Equal(t, cost{2, 1}, found[warmTag])
+	require.Equal(t, cost{0, 0}, found[warmDigest])
+	require.EqualValues(t, 101, found[warmMany].requests)
+	require.Equal(t, cost{2, 2}, found[warmExported])
+	require.Equal(t, cost{2, 2}, found[warmPlain])
+	require.Equal(t, found[signOne], found[signAll])
+	require.LessOrEqual(t, found[signOne].requests, int64(maxSign))
+
+	var out bytes.Buffer
+	printTable(&out, options{latencies: []time.Duration{0}}, rows)
+	require.Contains(t, out.String(), "| "+warmTag)
+}
+
+func TestMissedTargetsAreFound(t *testing.T) {
+	good := func() []row {
+		at := func(ms int) []time.Duration { return []time.Duration{time.Duration(ms) * time.Millisecond} }
+		return []row{
+			{name: coldTag, requests: 3, rounds: 2}, {name: warmTag, requests: 2, rounds: 1, wall: at(10)},
+			{name: warmDigest}, {name: warmMany, requests: 101, rounds: 4},
+			{name: warmExported, rounds: 2, wall: at(20)}, {name: warmPlain, rounds: 2, wall: at(20)},
+			{name: signOne, requests: 13}, {name: signAll, requests: 13},
+			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
+		}
+	}
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	o := options{artifacts: 1000, carnet: binary}
+	if info, err := os.Stat(binary); err != nil || info.Size() >= maxBinary {
+		o.carnet = os.DevNull // a test binary may be large
+	}
+	require.Empty(t, missedTargets(o, good()))
+	for name, spoil := range map[string]func(*row){
+		coldTag:      func(r *row) { r.rounds = 3 },
+		warmTag:      func(r *row) { r.requests = 3 },
+		warmDigest:   func(r *row) { r.requests = 1 },
+		warmMany:     func(r *row) { r.requests = 102 },
+		warmExported: func(r *row) { r.wall[0] = time.Millisecond },
+		warmPlain:    func(r *row) { r.rounds = 1 },
+		signOne:      func(r *row) { r.requests = 12 },
+		processEmpty: func(r *row) { r.wall[0] = maxStart },
+		processWarm:  func(r *row) { r.wall[0] = 46 * time.Millisecond },
+	} {
+		rows := good()
+		for i := range rows {
+			if rows[i].name == name {
+				spoil(&rows[i])
+			}
+		}
+		require.Len(t, missedTargets(o, rows), 1, name)
+	}
+}
+
+func TestFailuresEndTheRunAndAreCleanedUp(t *testing.T) {
+	var dir string
+	ended := false
+	err := withTB(t.Context(), io.Discard, func(tb testing.TB) {
+		dir = tb.TempDir()
+		tb.Cleanup(func() { ended = true })
+		inner := withTB(t.Context(), io.Discard, func(testing.TB) { tb.Fatalf("reason %d", 1) })
+		t.Errorf("went on after Fatalf: %v", inner)
+	})
+	require.EqualError(t, err, "reason 1")
+	require.True(t, ended)
+	require.NoDirExists(t, dir)
+}
