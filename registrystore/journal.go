@@ -191,6 +191,7 @@ func (t *Trust) store(ctx context.Context, desc ocispec.Descriptor, data []byte,
 		if _, err := t.backend.blob(ctx, desc); err != nil {
 			return err
 		}
+		t.cache.Put(data) // the next publication edits it
 	}
 	t.mu.Lock()
 	t.there[desc.Digest] = true

@@ -92,6 +92,28 @@ func TestSignTakesTheSameRequestsForAnyNumberOfReferences(t *testing.T) {
 	})
 }
 
+// A writer's cache holds what it wrote: the file of a role that is too large
+// to be inlined is not read again to be edited.
+func TestWriterReadsItsOwnFilesFromTheCache(t *testing.T) {
+	reg := fixtures.Distribution(t)
+	p := publisherOn(t, reg)
+	cache := registrystore.OpenCache(t.TempDir())
+	publish := func(from, n int) {
+		regs, err := registrystore.New(p.Registry, cache)
+		require.NoError(t, err)
+		trust, err := regs.OpenTrust(p.Trust)
+		require.NoError(t, err)
+		opts := p.Options()
+		opts.Journal, opts.Sources = trust.Journal(), []tuf.Source{trust}
+		_, err = tuf.NewRepository(opts).Publish(t.Context(), nil, signsMany(from, n))
+		require.NoError(t, err)
+	}
+	publish(0, 1000)
+	reg.Reset()
+	publish(1000, 1)
+	requireRequests(t, signRequests, reg.Requests())
+}
+
 // A failed or cut off publication leaves the old state or the new one, and
 // running it again finishes it: for every write, whether it took effect or
 // not.
