@@ -147,6 +147,7 @@ func TestWithdrawnIndexTakesChildrenAlong(t *testing.T) {
 func TestSilentRepositoryDoesNotSilenceTheOther(t *testing.T) {
 	w := newWorld(t)
 	w.signed("net-monitor", "1.0", "one")
+	w.vouch(w.wabbit, tuf.Vouching{Role: "releases"}, bulk()...) // more has to be asked for than the state
 	w.policy(`
 version: 1
 publishers:
