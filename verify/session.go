@@ -119,24 +119,9 @@ func (s *session) open() ([]tuf.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, impatient{trust})
+		out = append(out, trust)
 	}
 	return out, nil
-}
-
-// impatient is a trust repository that may take half of the time that is
-// left to say what it has, so that one that is silent does not silence the
-// others.
-type impatient struct{ *registrystore.Trust }
-
-// Open reads what the repository offers now.
-func (i impatient) Open(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
-	}
-	return i.Trust.Open(ctx)
 }
 
 func (s *session) refresh(ctx context.Context, sources []tuf.Source) error {
