@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -32,6 +33,8 @@ type RoleChange struct {
 	Version int64
 	Added   []string // target paths with a new or another entry
 	Removed []string
+	// Withdrawal reports that the role withdraws: what it lists is denied.
+	Withdrawal bool
 	// Delegations reports that whom the role trusts was changed.
 	Delegations bool
 }
@@ -104,6 +107,10 @@ func newestParent(rev *revision, older []*revision) *revision {
 func (r *Repository) changes(ctx context.Context, before, after *revision) ([]RoleChange, error) {
 	var out []RoleChange
 	var errs []error
+	withdrawals, err := r.withdrawalRole(ctx, after)
+	if err != nil {
+		return nil, err
+	}
 	for _, role := range slices.Sorted(maps.Keys(after.snapshot.Snapshot.Meta)) {
 		if digestOf(before, role) == digestOf(after, role) {
 			continue
@@ -117,9 +124,21 @@ func (r *Repository) changes(ctx context.Context, before, after *revision) ([]Ro
 		if was == nil {
 			was = &metadata.File{Targets: &metadata.Targets{}}
 		}
-		out = append(out, roleChange(role, was.Targets, now))
+		c := roleChange(role, was.Targets, now)
+		c.Withdrawal = role == withdrawals
+		out = append(out, c)
 	}
 	return out, errors.Join(errs...)
+}
+
+// withdrawalRole returns the name of the withdrawal role, "" for none.
+func (r *Repository) withdrawalRole(ctx context.Context, rev *revision) (string, error) {
+	top, err := r.role(ctx, rev, metadata.RoleTargets)
+	if err != nil || top == nil {
+		return "", err
+	}
+	e, _ := delegations.Withdrawal(top.Targets)
+	return e.Role, nil
 }
 
 func roleChange(role string, was *metadata.Targets, now *metadata.File) RoleChange {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -61,7 +62,7 @@ func (h *hearing) hear(ctx context.Context) (Reason, string) {
 		return NotListed, fmt.Sprintf("the path does not begin with %q, which the rule strips", h.rule.Strip)
 	}
 	if h.session = h.sessions[h.want.Publisher]; h.session == nil {
-		return UnknownPublisher, fmt.Sprintf("no publisher %q is pinned", h.want.Publisher)
+		return UnknownPublisher, fmt.Sprintf("no publisher %q is pinned: pin it with its root, or the root's digest, from the publisher", h.want.Publisher)
 	}
 	h.session.describe(&h.Result)
 	for _, step := range []func(context.Context) (Reason, string){
@@ -82,8 +83,11 @@ func (h *hearing) vouched() string {
 	return s
 }
 
-// fail turns an error into a reason.
-func fail(err error) (Reason, string) { return reasonOf(err), err.Error() }
+// fail turns an error into a reason, and a message that does not repeat it.
+func fail(err error) (Reason, string) {
+	reason := reasonOf(err)
+	return reason, strings.TrimPrefix(err.Error(), string(reason)+": ")
+}
 
 // reference refuses a tag and a digest that disagree. With Resolve the signed
 // entry is the tag's authority, and only that has to agree.

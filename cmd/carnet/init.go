@@ -96,7 +96,7 @@ func (c *command) init(ctx context.Context, trust string, f initFlags) error {
 	if err != nil {
 		return err
 	}
-	out := initialised{f.publisher, decoded.Root.Carnet.ID, trust, d, res.Timestamp, res.Expires}
+	out := initialised{f.publisher, decoded.Root.Carnet.ID, repo.Absolute(), d, res.Timestamp, res.Expires}
 	return c.answer(out, func(w io.Writer) {
 		fmt.Fprintf(w, "publisher  %s\ntrust      %s\nroot       %s\nfresh till %s\n", out.Publisher, out.Trust, out.RootDigest, out.Expires.Format(time.RFC3339))
 		fmt.Fprintf(w, "\nHand this to verifiers:\n  carnet trust add %s %s --root-digest %s\n", out.Publisher, out.Trust, out.RootDigest)

@@ -64,6 +64,7 @@ type roleChange struct {
 	Version     int64    `json:"version"`
 	Added       []string `json:"added"`
 	Removed     []string `json:"removed"`
+	Withdrawal  bool     `json:"withdrawal"` // added means denied, removed means lifted
 	Delegations bool     `json:"delegations"`
 }
 
@@ -80,7 +81,7 @@ func newLogEntry(h tuf.Change) logEntry {
 		e.Error = &s
 	}
 	for _, r := range h.Roles {
-		e.Roles = append(e.Roles, roleChange{r.Role, r.Version, append([]string{}, r.Added...), append([]string{}, r.Removed...), r.Delegations})
+		e.Roles = append(e.Roles, roleChange{r.Role, r.Version, append([]string{}, r.Added...), append([]string{}, r.Removed...), r.Withdrawal, r.Delegations})
 	}
 	return e
 }
@@ -104,11 +105,15 @@ func (e logEntry) text(w io.Writer) {
 		if r.Delegations {
 			fmt.Fprintln(w, "    changed whom it trusts")
 		}
+		plus, minus := "    + ", "    - "
+		if r.Withdrawal {
+			plus, minus = "    withdrawn: ", "    lifted:    "
+		}
 		for _, p := range r.Added {
-			fmt.Fprintln(w, "    + "+p)
+			fmt.Fprintln(w, plus+p)
 		}
 		for _, p := range r.Removed {
-			fmt.Fprintln(w, "    - "+p)
+			fmt.Fprintln(w, minus+p)
 		}
 	}
 }

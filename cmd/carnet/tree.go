@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/carnet-project/carnet/registrystore"
@@ -155,7 +156,7 @@ func (c *command) pinnedNames(asked []string) ([]string, error) {
 // that stands below it.
 func (n *treeNode) text(w io.Writer, first, rest string) {
 	kind := n.MediaType
-	if n.ArtifactType != nil {
+	if n.ArtifactType != nil && *n.ArtifactType != ocispec.MediaTypeImageConfig {
 		kind = *n.ArtifactType
 	}
 	fmt.Fprintf(w, "%s%s  %s\n", first, n.Reference, kind)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func (c *command) verify(ctx context.Context, f verifyFlags, args []string) erro
 	refs, err := c.references(args)
 	if err != nil {
 		return err
+	}
+	if f.offline && f.recursive && slices.ContainsFunc(refs, func(r registrystore.Reference) bool { return !r.IsLayout() }) {
+		return usagef("--recursive with --offline: a registry's referrers cannot be listed offline; name them by digest, or use an image layout")
 	}
 	v, err := c.verifier(f)
 	if err != nil {
