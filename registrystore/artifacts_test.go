@@ -181,6 +181,23 @@ func TestReferrerGraph(t *testing.T) {
 	})
 }
 
+// What was found out about a repository is known to all who open it.
+func TestReferrersAPIIsAskedForOnce(t *testing.T) {
+	p := onRegistry(fixtures.Distribution(t))
+	image := p.raw(t).PushImage(t, "1.0", "hello")
+	regs, err := registrystore.New(p.opts, nil)
+	require.NoError(t, err)
+	p.reg.Reset()
+	for range 3 {
+		a, err := regs.Artifacts(p.ref(t, ":1.0").Repository)
+		require.NoError(t, err)
+		_, err = a.Referrers(ctx, image.Digest)
+		require.NoError(t, err)
+	}
+	fallback := "GET /v2/trust/manifests/sha256-" + image.Digest.Encoded()
+	require.Equal(t, []string{"GET /v2/trust/referrers/" + image.Digest.String(), fallback, fallback, fallback}, p.reg.Requests())
+}
+
 func digests(list []*registrystore.Artifact) []digest.Digest {
 	var out []digest.Digest
 	for _, a := range list {

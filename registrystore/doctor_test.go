@@ -161,6 +161,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		})}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := onRegistry(fixtures.Distribution(t, c.opts...))
 			commit(t, p.trust(t, nil), publication(1))
 			if c.fault.Then != nil {

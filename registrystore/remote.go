@@ -156,7 +156,7 @@ func (b *remoteBackend) tags(ctx context.Context) ([]string, error) {
 func (b *remoteBackend) pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error {
 	for attempt := 1; ; attempt++ {
 		err := b.repo.Blobs().Push(ctx, desc, bytes.NewReader(data))
-		if err == nil || refused(err) || isPermanent(err) || attempt == maxReads || ctx.Err() != nil {
+		if err == nil || refused(err) || attempt == maxReads || ctx.Err() != nil {
 			return b.wrap("push blob "+desc.Digest.String(), err)
 		}
 		if there, aerr := b.repo.Blobs().Exists(ctx, desc); aerr == nil && there {

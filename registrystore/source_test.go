@@ -105,6 +105,7 @@ func TestOpenWithoutLatest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := onRegistry(fixtures.Distribution(t))
 			commit(t, p.trust(t, nil), publication(1))
 			e := commit(t, p.trust(t, nil), publication(2))
@@ -237,6 +238,11 @@ func TestRootPack(t *testing.T) {
 		require.Len(t, pub.Roots, tuf.MaxRootFiles)
 		commit(t, p.trust(t, nil), pub)
 
+		old := p.trust(t, nil)
+		require.NoError(t, old.Open(ctx))
+		_, err := old.Root(ctx, 1)
+		require.NoError(t, err)
+
 		// One more root: the pack grows by the oldest.
 		trust := p.trust(t, nil)
 		next, err := trust.Latest(ctx)
@@ -246,6 +252,9 @@ func TestRootPack(t *testing.T) {
 		require.NoError(t, tuf.PackRoots(ctx, next, trust.Fetch))
 		require.Len(t, next.Roots, tuf.MaxRootFiles)
 		commit(t, trust, next)
+		require.NoError(t, old.Open(ctx))
+		_, err = old.Root(ctx, 25)
+		require.NoError(t, err, "which was no part of the pack before")
 
 		reader := p.trust(t, nil)
 		require.NoError(t, reader.Open(ctx))

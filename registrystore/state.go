@@ -142,9 +142,6 @@ func decodeLayer(l ocispec.Descriptor) (tuf.File, error) {
 		if f.Role, f.Version, err = parseFilename(l.Annotations[metadata.AnnotationFilename]); err != nil {
 			return f, err
 		}
-		if f.Role == tuf.RootPack {
-			return f, fmt.Errorf("%w: the role name %q is reserved", tuf.ErrUnreadable, f.Role)
-		}
 	}
 	if f.Length < 1 || f.Length > tuf.FileLimit(f.Role) {
 		return f, fmt.Errorf("%w: %s of %d bytes", tuf.ErrUnreadable, filename(f), l.Size)

@@ -107,12 +107,17 @@ func TestTokensAreShared(t *testing.T) {
 	p := onRegistry(fixtures.Distribution(t, fixtures.WithTokenAuth()))
 	commit(t, p.trust(t, nil), publication(1))
 	p.reg.Reset()
-	trust := p.trust(t, nil)
+	cache := registrystore.OpenCache(t.TempDir())
+	require.NoError(t, p.trust(t, cache).Open(ctx))
+	p.reg.Reset()
+	trust := p.trust(t, cache)
 	for range 3 {
 		require.NoError(t, trust.Open(ctx))
 	}
 	auth := 0
 	for _, r := range p.reg.Log() {
+		isManifest := strings.Contains(r.Path, "/manifests/")
+		require.Equal(t, isManifest, r.Header.Get("If-None-Match") != "", "only a manifest can be unchanged: %s", r)
 		if r.Auth {
 			auth++
 		}
@@ -151,6 +156,7 @@ func TestUnreachable(t *testing.T) {
 func TestReadsAreRepeated(t *testing.T) {
 	for name, then := range map[string]fixtures.Action{"500": fixtures.Status(500), "503": fixtures.Status(503), "429": fixtures.RateLimit(0), "lost": fixtures.DropBefore} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			reg := fixtures.Distribution(t)
 			p := onRegistry(reg)
 			commit(t, p.trust(t, nil), publication(1))
