@@ -55,7 +55,7 @@ func (s *story) publish(ctx context.Context) error {
 	o := s.play(ctx, step{
 		title: fmt.Sprintf("make the publisher; its word holds for %s", s.lifetime),
 		line:  fmt.Sprintf("carnet init oci:registry/trust --publisher wabbit --expiry timestamp=%s", s.lifetime),
-		says:  []string{"carnet trust add wabbit oci:registry/trust --root-digest sha256:"},
+		says:  []string{"carnet trust add wabbit oci:", "/registry/trust --root-digest sha256:"},
 	})
 	m := rootForm.FindStringSubmatch(o.stdout)
 	if m == nil || len(one) != 3 || len(two) != 3 {
