@@ -2,6 +2,7 @@ package registrystore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,28 +10,28 @@ import (
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
-// credentials takes those of the command line, else docker's: its file and
-// its helpers. A configuration that cannot be read is an error only if it was
-// named.
+// credentials takes Username and Password for CredentialHost and nobody else,
+// and docker's credentials for all others: those of its file and its helpers.
+// A configuration that cannot be read is an error only if it was named.
 func (r *Registries) credentials() error {
-	if r.opts.Username != "" {
-		cred := auth.Credential{Username: r.opts.Username, Password: r.opts.Password}
-		r.client.Credential = func(_ context.Context, host string) (auth.Credential, error) {
-			if only := r.opts.CredentialHost; only != "" && only != host {
-				return auth.EmptyCredential, nil
-			}
-			return cred, nil
-		}
-		return nil
+	if r.opts.Username != "" && r.opts.CredentialHost == "" {
+		return errors.New("a user name without the registry that it is for")
 	}
+	docker := func(context.Context, string) (auth.Credential, error) { return auth.EmptyCredential, nil }
 	store, err := r.credentialStore()
-	if err != nil {
-		if r.opts.RegistryConfig == "" {
-			return nil
-		}
+	switch {
+	case err == nil:
+		docker = credentials.Credential(store)
+	case r.opts.RegistryConfig != "":
 		return fmt.Errorf("registry configuration %s: %w", r.opts.RegistryConfig, err)
 	}
-	r.client.Credential = credentials.Credential(store)
+	own := auth.Credential{Username: r.opts.Username, Password: r.opts.Password}
+	r.client.Credential = func(ctx context.Context, host string) (auth.Credential, error) {
+		if r.opts.Username != "" && host == r.opts.CredentialHost {
+			return own, nil
+		}
+		return docker(ctx, host)
+	}
 	return nil
 }
 

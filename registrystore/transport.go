@@ -20,8 +20,7 @@ type Options struct {
 	Username  string
 	Password  string
 	// CredentialHost is the only registry ("host:port") that Username and
-	// Password are given to; "" gives them to every registry that asks, which
-	// is right only where one registry is talked to.
+	// Password are given to. It must be set where Username is.
 	CredentialHost string
 	RegistryConfig string // path of a docker config.json; "" for docker's default
 	LayoutRoot     string // folder below which image layouts have their names

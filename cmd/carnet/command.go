@@ -25,9 +25,10 @@ type command struct {
 	now            func() time.Time
 	flags          commonFlags
 
-	started bool               // a verb runs: usage was right
-	cancel  context.CancelFunc // ends the time limit
-	whole   context.Context    // of the process, without the time limit
+	started   bool               // a verb runs: usage was right
+	cancel    context.CancelFunc // ends the time limit
+	loginHost string             // the registry that --username is for
+	whole     context.Context    // of the process, without the time limit
 
 	configDir  string
 	registries *registrystore.Registries
@@ -59,7 +60,7 @@ folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.start(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error { return c.start(cmd, args) },
 	}
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
@@ -101,9 +102,12 @@ const (
 	groupVerifier  = "verifier"
 )
 
-// start sets the time limit.
-func (c *command) start(cmd *cobra.Command) error {
+// start sets the time limit, and who may see a password.
+func (c *command) start(cmd *cobra.Command, args []string) (err error) {
 	if err := c.flags.check(); err != nil {
+		return err
+	}
+	if c.loginHost, err = c.credentialHost(cmd, args); err != nil {
 		return err
 	}
 	c.whole = cmd.Context()
@@ -230,7 +234,7 @@ func (c *command) registry() (*registrystore.Registries, error) {
 func (c *command) registryOptions() (registrystore.Options, error) {
 	f := c.flags
 	opts := registrystore.Options{
-		PlainHTTP: f.plainHTTP, Insecure: f.insecure, CAFile: f.caFile, Username: f.username,
+		PlainHTTP: f.plainHTTP, Insecure: f.insecure, CAFile: f.caFile, Username: f.username, CredentialHost: c.loginHost,
 		RegistryConfig: f.registryConfig, LayoutRoot: f.layoutRoot, UserAgent: "carnet/" + version,
 	}
 	if !f.passwordStdin {

@@ -134,7 +134,7 @@ func (w *world) publisher(ts *testscript.TestScript, neg bool, args []string) {
 	opts := registrystore.Options{}
 	for _, r := range w.registries {
 		if strings.HasPrefix(args[0], r.Host+"/") {
-			opts.CAFile, opts.Username, opts.Password = r.CAFile, r.Username, r.Password
+			opts = r.Options()
 		}
 	}
 	p := fixtures.NewPublisher(w.t, args[0], opts)
