@@ -175,10 +175,18 @@ func TestStateThatCannotBeKept(t *testing.T) {
 func TestHalfWayIsKept(t *testing.T) {
 	w := newWorld(t)
 	w.signed("net-monitor", "1.0", "one")
-	w.wabbit.Sleep(2 * day) // expired
+	w.wabbit.Sleep(2 * day)
 	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.Expired)
-	r, _, _ := kept(t, filepath.Join(w.dir, "state"), w.wabbit.Root)
-	require.EqualValues(t, 1, r)
+	requireKept(t, filepath.Join(w.dir, "state"), w.wabbit.Root, 1, 0, 0) // not what was expired
+}
+
+// Also one without a memory takes a withdrawal from an expired answer.
+func TestExpiredAnswerWithdraws(t *testing.T) {
+	w := newWorld(t)
+	a := w.signed("net-monitor", "1.0", "one")
+	w.withdraw(w.wabbit, a.Digest)
+	w.wabbit.Sleep(2 * day)
+	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.Revoked)
 }
 
 func TestConcurrentStates(t *testing.T) {
