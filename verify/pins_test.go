@@ -124,6 +124,7 @@ func TestPinsRefuse(t *testing.T) {
 		"another root":     {verify.Pin{Name: "acme", Root: newRoot(t, id).root, Repositories: repos}, "already pinned with root " + digest.FromBytes(a.root).String()},
 		"a newer root":     {verify.Pin{Name: "acme", Root: next, Repositories: repos}, "already pinned"},
 		"another case":     {verify.Pin{Name: "ACME", Root: a.root, Repositories: repos}, "already pinned"},
+		"case alone":       {verify.Pin{Name: "ACME", Root: newRoot(t, strings.Repeat("b", 32)).root, Repositories: repos}, "already pinned"},
 		"one id two names": {verify.Pin{Name: "x", Root: newRoot(t, id).root, Repositories: repos}, "both roots carry the publisher id " + id},
 		"no repository":    {verify.Pin{Name: "x", Root: a.root}, "no repository"},
 		"bad repository":   {verify.Pin{Name: "x", Root: a.root, Repositories: []string{"trust"}}, "no registry is assumed"},
