@@ -53,6 +53,11 @@ func Impacts(ctx context.Context, d *tuf.Draft, ring tuf.Keyring, identity, role
 	if err := refuseTopLevel(d.Root(), identity); err != nil && role == "" {
 		return nil, err
 	}
+	if role != "" {
+		if _, err := d.Edge(ctx, role); err != nil {
+			return nil, err
+		}
+	}
 	var out []Impact
 	open := func(e delegations.Edge) (*metadata.Targets, error) { return d.Open(ctx, e) }
 	err := delegations.Walk(open, func(e delegations.Edge, _ metadata.Delegation) error {

@@ -15,6 +15,10 @@ import (
 // ErrUnknownRole says that no delegation leads to a role.
 var ErrUnknownRole = errors.New("no such role")
 
+// ErrImpossible says that a change contradicts what stands or what roles may
+// be; nothing was changed.
+var ErrImpossible = errors.New("the change is not possible")
+
 // Draft is a change in the making: a verified state and what shall be
 // different in the next publication. Nothing is signed or sent before the
 // function that edits it returned.
@@ -106,7 +110,7 @@ func (d *Draft) edit(ctx context.Context, e delegations.Edge) (*metadata.Targets
 		return nil, err
 	}
 	if t.Revoked {
-		return nil, fmt.Errorf("the role %q gave itself up: delegate to a new role", e.Role)
+		return nil, fmt.Errorf("%w: the role %q gave itself up: delegate to a new role", ErrImpossible, e.Role)
 	}
 	if d.edited[e.Role] == nil {
 		d.edited[e.Role] = cloneTargets(t)
@@ -153,7 +157,7 @@ func (d *Draft) DropTarget(ctx context.Context, e delegations.Edge, path string)
 // that version.
 func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegation, keys metadata.Keys) error {
 	if _, err := d.Edge(ctx, r.Name); err == nil {
-		return fmt.Errorf("the role %q exists: role names are unique in a publisher", r.Name)
+		return fmt.Errorf("%w: the role %q exists: role names are unique in a publisher", ErrImpossible, r.Name)
 	} else if !errors.Is(err, ErrUnknownRole) {
 		return err
 	}
@@ -165,7 +169,7 @@ func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegati
 		t.Delegations = &metadata.Delegations{Keys: metadata.Keys{}}
 	}
 	if t.Delegations.Succinct != nil {
-		return fmt.Errorf("the role %q delegates to hash bins and can have no other delegation", parent)
+		return fmt.Errorf("%w: the role %q delegates to hash bins and can have no other delegation", ErrImpossible, parent)
 	}
 	t.Delegations.Roles = append(t.Delegations.Roles, r)
 	maps.Copy(t.Delegations.Keys, keys)
@@ -178,7 +182,7 @@ func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegati
 func (d *Draft) Undelegate(ctx context.Context, role string) error {
 	return d.editDelegation(ctx, role, func(t *metadata.Targets, i int) error {
 		if t.Delegations.Roles[i].Purpose == metadata.PurposeWithdrawal {
-			return fmt.Errorf("%q is the withdrawal role: without it nothing can be withdrawn and what was would pass again", role)
+			return fmt.Errorf("%w: %q is the withdrawal role: without it nothing can be withdrawn and what was would pass again", ErrImpossible, role)
 		}
 		t.Delegations.Roles = slices.Delete(t.Delegations.Roles, i, i+1)
 		dropUnusedKeys(t.Delegations)
@@ -192,7 +196,7 @@ func (d *Draft) Undelegate(ctx context.Context, role string) error {
 // signatures still count.
 func (d *Draft) SetKeys(ctx context.Context, role string, keys metadata.Keys, threshold int) error {
 	if threshold < 1 || threshold > len(keys) {
-		return fmt.Errorf("a threshold of %d with %d keys: want 1 to %d", threshold, len(keys), len(keys))
+		return fmt.Errorf("%w: a threshold of %d with %d keys: want 1 to %d", ErrImpossible, threshold, len(keys), len(keys))
 	}
 	if _, err := d.Edit(ctx, role); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 // made once more after the list (docs/spec.md, "Latest"). Latest is a hint: a
 // failure is reported and changes nothing.
 func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publication, at Entry) {
-	for range 2 {
+	for n := 0; n < 2 && (n == 0 || ctx.Err() == nil); n++ {
 		moved := r.opts.Journal.Advance(ctx, pub)
 		rev, e, err := r.greater(ctx, root, at)
 		if err != nil {

@@ -97,7 +97,11 @@ func ago(d time.Duration) string {
 
 // noticeText says why something was withdrawn, in one line.
 func noticeText(n *metadata.Notice) string {
-	s := "withdrawn: " + n.Reason
+	s := "withdrawn"
+	if n.By != "" {
+		s += " by " + n.By
+	}
+	s += ": " + n.Reason
 	if n.Advisory != "" {
 		s += " (" + n.Advisory + ")"
 	}

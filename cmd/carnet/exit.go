@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/revocation"
 	"github.com/carnet-project/carnet/tuf"
 	"github.com/carnet-project/carnet/verify"
 )
@@ -49,7 +50,8 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 var usageErrors = []error{
 	registrystore.ErrReference,
 	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey,
-	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn,
+	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible,
+	revocation.ErrKeyUnused, revocation.ErrTopLevelKey, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,
 }
 
@@ -81,6 +83,8 @@ func (c *command) explain(ctx context.Context, err error) string {
 		return "interrupted: " + err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no end within --timeout %s: %v", c.flags.timeout, err)
+	case errors.Is(err, tuf.ErrAmbiguousRole):
+		return err.Error() + " (choose with --role)"
 	case errors.Is(err, fs.ErrPermission):
 		return err.Error() + " (check the owner and the mode of the file)"
 	}

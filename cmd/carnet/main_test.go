@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"carnet": main})
+	testscript.Main(m, map[string]func(){"carnet": main, "carnet-on-full-disk": mainOnFullDisk})
 }
 
 // TestScripts plays the scripts that are about one feature each.

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,10 +28,12 @@ func commands(t *testing.T, p *place) map[string]func(ts *testscript.TestScript,
 	if p.host != nil {
 		w.registries[p.host.Host] = p.host
 	}
-	return map[string]func(*testscript.TestScript, bool, []string){
+	all := map[string]func(*testscript.TestScript, bool, []string){
 		"exits": exits, "registry": w.startRegistry, "image": w.image, "attach": w.attach,
 		"publisher": w.publisher, "publish": w.publish, "stall": w.stall, "stalled": w.stalled,
 	}
+	maps.Copy(all, w.moreCommands())
+	return all
 }
 
 // world is what one script made.
@@ -37,7 +42,9 @@ type world struct {
 	place      *place
 	registries map[string]*fixtures.Registry
 	publishers map[string]*fixtures.Publisher // by trust repository
-	stalls     map[string]*fixtures.Injected  // by address
+	faults     []*fixtures.Injected
+	held       *flock.Flock                  // of a layout
+	stalls     map[string]*fixtures.Injected // by address
 }
 
 // exits CODE COMMAND... asserts the exact exit code.
@@ -59,13 +66,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// registry VAR distribution|1.1 [tls] [basic] [token] starts a registry and
+// registry VAR distribution|1.1 [tls] [basic] [token] [immutable] starts a registry and
 // sets VAR to its address, VAR_CA to its authority's file.
 func (w *world) startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: registry VAR distribution|1.1 [tls] [basic] [token]")
+		ts.Fatalf("usage: registry VAR distribution|1.1 [tls] [basic] [token] [immutable]")
 	}
-	options := map[string]func() fixtures.Option{"tls": fixtures.WithTLS, "basic": fixtures.WithBasicAuth, "token": fixtures.WithTokenAuth}
+	options := map[string]func() fixtures.Option{"tls": fixtures.WithTLS, "basic": fixtures.WithBasicAuth, "token": fixtures.WithTokenAuth, "immutable": func() fixtures.Option { return fixtures.WithImmutableTags(http.StatusConflict) }}
 	var opts []fixtures.Option
 	for _, word := range args[2:] {
 		if options[word] == nil {
