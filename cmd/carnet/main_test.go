@@ -60,6 +60,7 @@ func play(t *testing.T, dir string, start func(*testing.T) *fixtures.Registry) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // much of a script's time is spent waiting
 			p := &place{}
 			if start != nil {
 				p.host = start(t)
