@@ -135,7 +135,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readBounded(f, limit)
+	return readSized(f, limit, info.Size())
 }
 
 func (b *layoutBackend) hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, error) {

@@ -200,7 +200,7 @@ func TestBrokenLayouts(t *testing.T) {
 		"upper case":     {func(t *testing.T, dir string) { entry(t, dir, "sha256:"+strings.Repeat("A", 64), 10) }, registrystore.ErrCorrupt},
 		"negative size": {func(t *testing.T, dir string) {
 			write(t, dir, "blobs/sha256/"+hex, "x")
-			entry(t, dir, "sha256:"+hex, -1)
+			entry(t, dir, "sha256:"+hex, -1000)
 		}, registrystore.ErrCorrupt},
 		"huge manifest": {func(t *testing.T, dir string) {
 			write(t, dir, "blobs/sha256/"+hex, "x")

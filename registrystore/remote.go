@@ -101,16 +101,25 @@ func describe(said ocispec.Descriptor, raw []byte) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{MediaType: said.MediaType, Digest: d, Size: int64(len(raw))}, nil
 }
 
-func readBounded(r io.Reader, limit int64) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
+func readBounded(r io.Reader, limit int64) ([]byte, error) { return readSized(r, limit, 0) }
+
+// readSized is readBounded with memory for a size that is likely, which must
+// be one that nobody can lie about, or small.
+func readSized(r io.Reader, limit, size int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(max(min(size, limit), 0)) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
-	if int64(len(raw)) > limit {
+	if int64(b.Len()) > limit {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
 	}
-	return raw, nil
+	return b.Bytes(), nil
 }
+
+// maxAhead is how much memory is taken, in bytes, because a descriptor says
+// so: whoever wrote it may have lied, and many are read at once.
+const maxAhead = 1 << 20
 
 func (b *remoteBackend) blob(ctx context.Context, desc ocispec.Descriptor) (raw []byte, err error) {
 	err = b.reading(ctx, func() error {
@@ -119,7 +128,7 @@ func (b *remoteBackend) blob(ctx context.Context, desc ocispec.Descriptor) (raw 
 			return err
 		}
 		defer rc.Close()
-		if raw, err = readBounded(rc, desc.Size); errors.Is(err, ErrTooLarge) {
+		if raw, err = readSized(rc, desc.Size, min(desc.Size, maxAhead)); errors.Is(err, ErrTooLarge) {
 			return fmt.Errorf("%w: more than %d bytes", ErrCorrupt, desc.Size)
 		} else if err != nil {
 			return err

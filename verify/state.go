@@ -42,6 +42,8 @@ type State struct {
 	now   content       // as the update left it
 	roles map[string][]byte
 	cache *registrystore.Cache
+	mu    sync.Mutex
+	read  map[digest.Digest][]byte // from cache; guarded by mu
 	// listed is what the snapshot as loaded says of roles.
 	listed func() map[string]metadata.MetaFile
 }
@@ -97,7 +99,7 @@ func (s *States) Load(pinned []byte, cache *registrystore.Cache) (*State, error)
 
 // NewMemoryState returns a state that remembers nothing and is never kept.
 func NewMemoryState(pinned []byte, cache *registrystore.Cache) *State {
-	s := &State{pin: digest.FromBytes(pinned), roles: map[string][]byte{}, cache: cache}
+	s := &State{pin: digest.FromBytes(pinned), roles: map[string][]byte{}, cache: cache, read: map[digest.Digest][]byte{}}
 	s.listed = sync.OnceValue(func() map[string]metadata.MetaFile {
 		f, err := metadata.Decode(metadata.RoleSnapshot, s.was.Snapshot)
 		if s.was.Snapshot == nil || err != nil {
@@ -196,7 +198,12 @@ func (s *State) cached(role string) []byte {
 	if d == "" {
 		return nil
 	}
-	return s.cache.Get(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read[d] == nil {
+		s.read[d] = s.cache.Get(d)
+	}
+	return s.read[d]
 }
 
 // Put replaces a file until Commit.
@@ -220,9 +227,10 @@ func (s *State) Delete(role string) error {
 
 // copy returns a state that holds the same and is never kept.
 func (s *State) copy() *State {
-	out := *s
-	out.path, out.roles = "", maps.Clone(s.roles)
-	return &out
+	return &State{
+		pin: s.pin, was: s.was, now: s.now, roles: maps.Clone(s.roles), cache: s.cache, listed: s.listed,
+		read: map[digest.Digest][]byte{},
+	}
 }
 
 // Changed reports whether Commit has anything to keep.
