@@ -26,24 +26,48 @@ func (r *Repository) accept(ctx context.Context, root *metadata.File, base *revi
 		if was := base.snapshot.Snapshot.Meta[role]; was.Hashes.Digest() == m.Hashes.Digest() {
 			continue
 		}
-		if err := acceptRole(ctx, c, role); err != nil {
+		if err := r.acceptRole(ctx, c, base, role); err != nil {
 			return nil, fmt.Errorf("what was made would be refused by verifiers, nothing was committed: %w", err)
 		}
 	}
 	return c.Timestamp(), nil
 }
 
-// acceptRole opens a role along the delegation that leads to it. One to which
-// nothing leads is read by nobody.
-func acceptRole(ctx context.Context, c *Client, role string) error {
+// acceptRole opens a role that base has otherwise, and the roles that it
+// delegates to by other keys than in base: their files may be the old ones.
+func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, role string) error {
+	t, err := acceptFile(ctx, c, role)
+	if t == nil || t.Delegations == nil || err != nil {
+		return err
+	}
+	was := &metadata.Delegations{}
+	if f, err := r.role(ctx, base, role); err != nil {
+		return err
+	} else if f != nil {
+		was = orEmpty(f.Targets.Delegations)
+	}
+	for _, d := range t.Delegations.Roles {
+		if _, listed := c.Snapshot().Snapshot.Meta[d.Name]; !listed || sameDelegation(find(was, d.Name), &d) {
+			continue
+		}
+		if _, err := acceptFile(ctx, c, d.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acceptFile opens a role along the delegation that leads to it, or returns
+// nil if none does: then it is read by nobody.
+func acceptFile(ctx context.Context, c *Client, role string) (*metadata.Targets, error) {
 	e, err := c.Edge(ctx, role)
 	if errors.Is(err, ErrUnknownRole) {
-		return nil
+		return nil, nil
 	}
-	if err == nil {
-		_, err = c.Open(ctx, e)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return c.Open(ctx, e)
 }
 
 // held serves one publication: a Source of what is not published yet.

@@ -122,7 +122,10 @@ func (s *seat) Fetch(_ context.Context, f tuf.File) ([]byte, error) {
 	if f.Data != nil {
 		return f.Data, nil
 	}
-	return s.reg.blobs[f.Digest], nil
+	if raw := s.reg.blobs[f.Digest]; raw != nil {
+		return raw, nil
+	}
+	return nil, fmt.Errorf("%w: %s", tuf.ErrNotFound, f.Digest)
 }
 
 func (s *seat) PushDraft(_ context.Context, p *tuf.Publication) (tuf.Entry, error) {

@@ -157,6 +157,10 @@ func (j *joining) decide(ctx context.Context, e delegations.Edge) (*metadata.Fil
 		return nil, &ConflictError{Role: e.Role, What: "the keys that may sign it"}
 	}
 	switch {
+	case isAgain(v, valid):
+		// Signed again, by a new key perhaps: nobody else has to do that too.
+		j.result.equalsOurs = false
+		return v.theirs, nil
 	case v.theirs == nil || !theirsChanged:
 		j.result.equalsTheirs = j.result.equalsTheirs && !oursChanged
 		return j.atLeast(ctx, e, v.ours, v.theirs)
@@ -167,17 +171,24 @@ func (j *joining) decide(ctx context.Context, e delegations.Edge) (*metadata.Fil
 	return j.merge(ctx, e, v)
 }
 
+// isAgain reports whether theirs says what ours says, and stands as it is
+// where ours does not.
+func isAgain(v versions, valid func(*metadata.File) bool) bool {
+	return v.ours != nil && v.theirs != nil && v.theirs.Version >= v.ours.Version && v.ours.Targets.SameContent(v.theirs.Targets) &&
+		valid(v.theirs) && (v.theirs.Version > v.ours.Version || !valid(v.ours))
+}
+
 // changed reports whether f says something else than base.
 func changed(base, f *metadata.File) bool {
 	if base == nil || f == nil {
 		return f != nil
 	}
-	return !sameContent(base.Targets, f.Targets)
+	return !base.Targets.SameContent(f.Targets)
 }
 
 // merge joins a role that both sides changed.
 func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*metadata.File, error) {
-	if e.RoleKeys.Threshold > 1 && !sameContent(v.ours.Targets, v.theirs.Targets) {
+	if e.RoleKeys.Threshold > 1 && !v.ours.Targets.SameContent(v.theirs.Targets) {
 		return nil, errStartOver
 	}
 	base := &metadata.Targets{}
@@ -188,7 +199,7 @@ func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*m
 	if err != nil {
 		return nil, err
 	}
-	isOurs, isTheirs := sameContent(m, v.ours.Targets), sameContent(m, v.theirs.Targets)
+	isOurs, isTheirs := m.SameContent(v.ours.Targets), m.SameContent(v.theirs.Targets)
 	j.result.equalsOurs = j.result.equalsOurs && isOurs
 	j.result.equalsTheirs = j.result.equalsTheirs && isTheirs
 	switch {

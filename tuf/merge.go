@@ -1,7 +1,6 @@
 package tuf
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -196,18 +195,7 @@ func orEmpty(d *metadata.Delegations) *metadata.Delegations {
 }
 
 func sameDelegations(a, b *metadata.Delegations) bool {
-	return sameContent(&metadata.Targets{Delegations: a}, &metadata.Targets{Delegations: b})
-}
-
-// sameContent reports whether two files say the same, version and expiry
-// aside.
-func sameContent(a, b *metadata.Targets) bool {
-	if len(a.Targets) != len(b.Targets) {
-		return false
-	}
-	x, y := *a, *b
-	x.Header, y.Header = metadata.Header{}, metadata.Header{}
-	return bytes.Equal(x.Canonical(), y.Canonical())
+	return (&metadata.Targets{Delegations: a}).SameContent(&metadata.Targets{Delegations: b})
 }
 
 func unionKeys(ms ...map[string]metadata.Target) []string {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -39,7 +41,7 @@ func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, erro
 				return nil, err
 			}
 		}
-		if rev != nil && !ours.contains(rev.id) {
+		if rev != nil && !ours.descends(rev) {
 			out = append(out, rev)
 		}
 	}
@@ -50,7 +52,7 @@ func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, erro
 func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
 	out := slices.Clone(entries)
 	out = slices.DeleteFunc(out, func(e Entry) bool {
-		return w.void[e.Tag] || ours.knows(e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
+		return w.void[e.Tag] || w.contained(ours, e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
 	})
 	slices.SortFunc(out, func(a, b Entry) int {
 		if a.Draft != b.Draft {
@@ -59,6 +61,17 @@ func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
 		return CompareEntries(b, a)
 	})
 	return out
+}
+
+// contained reports whether ours contains e: by its own word, unless e was
+// read and is a witness against that.
+func (w *writing) contained(ours *revision, e Entry) bool {
+	for _, rev := range w.seen {
+		if rev != nil && strings.HasPrefix(rev.id, e.Digest) && !ours.descends(rev) {
+			return false
+		}
+	}
+	return ours.knows(e)
 }
 
 func boolInt(b bool) int {
@@ -92,7 +105,7 @@ func heads(revs []*revision) []*revision {
 	var out []*revision
 	for i, a := range revs {
 		contained := slices.ContainsFunc(revs[:i], func(b *revision) bool { return b.id == a.id }) ||
-			slices.ContainsFunc(revs, func(b *revision) bool { return b.id != a.id && b.contains(a.id) })
+			slices.ContainsFunc(revs, func(b *revision) bool { return b.id != a.id && b.descends(a) })
 		if !contained {
 			out = append(out, a)
 		}
@@ -150,6 +163,9 @@ func adopts(ours, x *revision, j *joined) bool {
 // its writers.
 func (w *writing) joinOne(ctx context.Context, cur, x *revision) (*joined, error) {
 	base, err := w.ancestor(ctx, cur, x)
+	if errors.Is(err, errForeign) {
+		return nil, w.refusal(ctx, cur, x, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +186,8 @@ func (w *writing) joinOne(ctx context.Context, cur, x *revision) (*joined, error
 // writers.
 func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) error {
 	var conflict *ConflictError
-	stale := !x.committed && w.repo.age(w.root, x) > DraftLife
+	age := w.repo.age(w.root, x)
+	stale := !x.committed && (age > DraftLife || age < -MaxClockSkew)
 	switch {
 	case errors.Is(err, errForeign) || stale:
 		w.repo.report("%s is passed by: %v", short(x), err)
@@ -195,19 +212,31 @@ func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) erro
 	return err
 }
 
-// ancestor returns the newest publication that both contain, or nil if none
-// is known or readable.
-func (w *writing) ancestor(ctx context.Context, a, b *revision) (*revision, error) {
-	id := ancestor(a, b)
-	if id == "" {
-		return nil, nil
-	}
-	for _, rev := range []*revision{w.base, w.own, a, b} {
-		if rev.id == id {
+// ancestor returns the newest publication that cur and x contain, or nil if
+// none is known or that one cannot be read: an older one would bring back
+// what was removed since. It fails with errForeign if x goes behind what it
+// claims to contain.
+func (w *writing) ancestor(ctx context.Context, cur, x *revision) (*revision, error) {
+	for _, p := range ancestors(cur, x) {
+		rev, err := w.find(ctx, p.ID, cur, x)
+		if rev == nil || err != nil {
+			return nil, err
+		}
+		if !x.follows(rev) {
+			return nil, fmt.Errorf("%w: it claims to contain %s and lists older files", errForeign, short(rev))
+		}
+		if cur.follows(rev) { // else cur took that from somebody who lied
 			return rev, nil
 		}
 	}
-	for _, rev := range w.seen {
+	return nil, nil
+}
+
+// find returns the publication with an identity, or nil if it is not listed or
+// cannot be read.
+func (w *writing) find(ctx context.Context, id string, others ...*revision) (*revision, error) {
+	revs := slices.Collect(maps.Values(w.seen))
+	for _, rev := range append(revs, append(others, w.base, w.own)...) {
 		if rev != nil && rev.id == id {
 			return rev, nil
 		}
@@ -216,7 +245,10 @@ func (w *writing) ancestor(ctx context.Context, a, b *revision) (*revision, erro
 		if e.Digest != id[:12] {
 			continue
 		}
-		if rev, err := w.read(ctx, e); rev != nil || err != nil {
+		if _, known := w.seen[e.Tag]; known {
+			continue
+		}
+		if rev, err := w.read(ctx, e); err != nil || rev != nil && rev.id == id {
 			return rev, err
 		}
 	}

@@ -57,5 +57,6 @@ func (r *Repository) olderThan(ctx context.Context, root *metadata.File, e Entry
 		// What is no publication is old; what could not be asked is not.
 		return errors.Is(err, errForeign) || errors.Is(err, ErrUnreadable)
 	}
-	return r.age(root, rev) > d
+	age := r.age(root, rev)
+	return age > d || age < -d // no honest clock is that far ahead
 }

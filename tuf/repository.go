@@ -121,6 +121,25 @@ func (r *Repository) publicationOf(ctx context.Context, c *Client) (*Publication
 		}
 		return pub, fetchAll(ctx, s, pub)
 	}
+	return r.listedPublication(ctx, c)
+}
+
+// listedPublication finds the publication of the trusted snapshot in the list
+// of states. Of two states of one version latest names the other.
+func (r *Repository) listedPublication(ctx context.Context, c *Client) (*Publication, error) {
+	want, version := Identity(c.Snapshot()), c.Snapshot().Version
+	entries, err := r.opts.Journal.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Draft || e.Version != version || e.Digest != want[:12] {
+			continue
+		}
+		if pub, err := r.opts.Journal.Read(ctx, e); err == nil && pub.Identity() == want {
+			return pub, nil
+		}
+	}
 	return nil, fmt.Errorf("%w: no repository holds the publication that is trusted, timestamp version %d", ErrUnreachable, c.Timestamp().Version)
 }
 

@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,9 @@ func newRevision(pub *Publication, snapshot *metadata.File, committed bool) *rev
 	}
 	if x := snapshot.Snapshot.Carnet; x != nil {
 		for _, p := range x.Parents {
-			rev.parents[p.ID] = p.Version
+			if p.Version < rev.version { // else it is a lie, and would hide the others
+				rev.parents[p.ID] = p.Version
+			}
 		}
 	}
 	return rev
@@ -41,6 +44,24 @@ func newRevision(pub *Publication, snapshot *metadata.File, committed bool) *rev
 func (rev *revision) contains(id string) bool {
 	_, ok := rev.parents[id]
 	return ok || rev.id == id
+}
+
+// descends is contains, held against the files: who has the key of snapshot
+// can claim any parents, but what descends from other lists no role in an
+// older version.
+func (rev *revision) descends(other *revision) bool {
+	return rev.contains(other.id) && rev.follows(other)
+}
+
+// follows reports whether rev lists all roles of other, none in an older
+// version (TUF 5.5.5).
+func (rev *revision) follows(other *revision) bool {
+	for role, was := range other.snapshot.Snapshot.Meta {
+		if rev.snapshot.Snapshot.Meta[role].Version < was.Version {
+			return false
+		}
+	}
+	return true
 }
 
 // knows is contains for the first digits of an identity, as tags have them.
@@ -56,31 +77,37 @@ func (rev *revision) knows(e Entry) bool {
 	return false
 }
 
-// ancestor returns the newest publication that both contain, or "".
-func ancestor(a, b *revision) (id string) {
-	best := int64(0)
-	consider := func(candidate string, version int64) {
-		if version > best && a.contains(candidate) && b.contains(candidate) {
-			id, best = candidate, version
+// ancestors returns the publications that both contain, the newest first.
+func ancestors(a, b *revision) []metadata.Parent {
+	var out []metadata.Parent
+	for _, p := range parents(a, b) {
+		if a.contains(p.ID) && b.contains(p.ID) {
+			out = append(out, p)
 		}
 	}
-	consider(a.id, a.version)
-	consider(b.id, b.version)
-	for candidate, version := range a.parents {
-		consider(candidate, version)
-	}
-	return id
+	return out
 }
 
 // lineage returns the parents that a publication made from revs lists: revs
 // and their parents, the newest first. The cut leaves no publication out that
 // is newer than one kept.
 func lineage(revs ...*revision) []metadata.Parent {
+	out := parents(revs...)
+	return out[:min(len(out), metadata.MaxAncestors)]
+}
+
+// parents returns revs and their parents, the newest first. Which version a
+// publication has is believed of itself first, then of the earlier of revs.
+func parents(revs ...*revision) []metadata.Parent {
 	all := map[string]int64{}
 	for _, rev := range revs {
 		all[rev.id] = rev.version
+	}
+	for _, rev := range revs {
 		for id, version := range rev.parents {
-			all[id] = version
+			if _, known := all[id]; !known {
+				all[id] = version
+			}
 		}
 	}
 	out := make([]metadata.Parent, 0, len(all))
@@ -88,12 +115,9 @@ func lineage(revs ...*revision) []metadata.Parent {
 		out = append(out, metadata.Parent{Version: version, ID: id})
 	}
 	slices.SortFunc(out, func(a, b metadata.Parent) int {
-		if a.Version != b.Version {
-			return int(min(max(b.Version-a.Version, -1), 1))
-		}
-		return strings.Compare(b.ID, a.ID)
+		return cmp.Or(cmp.Compare(b.Version, a.Version), strings.Compare(b.ID, a.ID))
 	})
-	return out[:min(len(out), metadata.MaxAncestors)]
+	return out
 }
 
 // compareRevisions orders revisions of equal content: version, then digest.
@@ -112,9 +136,8 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 	if err != nil {
 		return nil, err
 	}
-	newest := pub.Roots[len(pub.Roots)-1]
-	if newest.Version > root.Version && !e.Draft {
-		return nil, fmt.Errorf("%w: it has root version %d", errStartOver, newest.Version)
+	if err := r.checkRoot(ctx, root, pub); err != nil && !e.Draft {
+		return nil, err
 	}
 	snapshot, err := r.verified(ctx, root, pub.Snapshot)
 	if err != nil {
@@ -129,6 +152,25 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 		}
 	}
 	return newRevision(pub, snapshot, !e.Draft), nil
+}
+
+// checkRoot returns errStartOver if root moved on. That a manifest lists a
+// newer one proves nothing: it is signed by nobody.
+func (r *Repository) checkRoot(ctx context.Context, root *metadata.File, pub *Publication) error {
+	for _, f := range pub.Roots {
+		if f.Version != root.Version+1 {
+			continue
+		}
+		raw, err := r.opts.Journal.Fetch(ctx, f)
+		if err != nil {
+			return err
+		}
+		if _, err := NextRoot(root, raw); err != nil {
+			return fmt.Errorf("%w: it claims root version %d: %w", errForeign, f.Version, err)
+		}
+		return fmt.Errorf("%w: it has root version %d", errStartOver, f.Version)
+	}
+	return nil
 }
 
 // verified fetches a top-level file and checks it against the root's keys.

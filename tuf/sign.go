@@ -209,7 +209,7 @@ func (r *Repository) signEdited(ctx context.Context, d *Draft, e delegations.Edg
 		return f, err
 	}
 	was, rerr := r.role(ctx, base, e.Role)
-	if rerr != nil || was == nil || !sameContent(was.Targets, t) || VerifyThreshold(e.Role, was, e.Keys, e.RoleKeys) != nil {
+	if rerr != nil || was == nil || !was.Targets.SameContent(t) || VerifyThreshold(e.Role, was, e.Keys, e.RoleKeys) != nil {
 		return nil, err
 	}
 	return nil, nil
