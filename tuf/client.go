@@ -32,8 +32,6 @@ type Options struct {
 	// AllowExpired takes expired files. It is for publishers, who must replace
 	// them, and for looking at them; never for a decision about an artifact.
 	AllowExpired bool
-	// Floor refuses metadata older than what the caller knows from elsewhere.
-	Floor Floor
 }
 
 // Note is something that happened on the way and did not decide the update:
@@ -65,7 +63,6 @@ type Client struct {
 	edges     map[edge]bool             // delegations whose threshold was verified
 	sources   []Source                  // those that still take part
 	from      Source                    // the source of the trusted timestamp, nil for the store
-	floorRoot *metadata.Root            // root version Floor.Root, if it was passed
 }
 
 // edge is one delegation: who trusts which role.

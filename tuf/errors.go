@@ -22,8 +22,6 @@ var (
 	// ErrExpired: the metadata was right once and is too old now
 	// ([ExpiredError]): a freeze, or nobody refreshed.
 	ErrExpired = errors.New("expired")
-	// ErrBelowFloor: the metadata is older than the floor that the caller set.
-	ErrBelowFloor = errors.New("below the floor")
 	// ErrUnreachable: no source could be asked. It is no verdict.
 	ErrUnreachable = errors.New("no source could be reached")
 )

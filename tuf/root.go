@@ -25,7 +25,6 @@ func (c *Client) updateRoot(ctx context.Context) error {
 		if err := c.put(metadata.RoleRoot, next); err != nil { // 5.3.8
 			return err
 		}
-		c.rememberFloorRoot()
 	}
 	if err := c.saveRoot(); err != nil {
 		return err
@@ -33,9 +32,6 @@ func (c *Client) updateRoot(ctx context.Context) error {
 	// 5.3.10: the newest root must not be expired; those on the way may be.
 	if c.tooOld(c.root, c.opts.Now) {
 		return expired(metadata.RoleRoot, c.root)
-	}
-	if c.opts.Floor.Root > c.root.Version {
-		return fmt.Errorf("%w: root version %d, at least %d is demanded", ErrBelowFloor, c.root.Version, c.opts.Floor.Root)
 	}
 	c.tellConsistent()
 	return c.confirmKnown()

@@ -33,9 +33,6 @@ func (c *Client) updateTimestamp(ctx context.Context) error {
 	if f == nil {
 		return fmt.Errorf("%w: nothing is known of this publisher yet", ErrUnreachable)
 	}
-	if err := c.checkFloor(f); err != nil {
-		return err
-	}
 	if err := c.checkIssued(f); err != nil {
 		return err
 	}

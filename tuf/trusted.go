@@ -13,7 +13,6 @@ import (
 // damaged is dropped, as if it had never been seen, and noted: with it goes
 // the protection that it gave against rollback.
 func (c *Client) loadStore() error {
-	c.rememberFloorRoot()
 	if err := c.loadRoot(); err != nil {
 		return err
 	}
@@ -38,7 +37,6 @@ func (c *Client) loadRoot() error {
 	}
 	if f.Version > c.root.Version {
 		c.root = f
-		c.rememberFloorRoot()
 	}
 	c.saved = bytes.Equal(f.Raw, c.root.Raw)
 	return nil

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,21 +10,36 @@ import (
 	"github.com/carnet-project/carnet/tuf"
 )
 
+// Floor is the oldest metadata of a publisher that a verifier takes, for one
+// that remembers nothing of that publisher: both versions were seen once, by
+// somebody whom the caller believes. The zero Floor bounds nothing.
+//
+// The timestamp's part is void once the newest root lacks a timestamp key that
+// root version Root lists: versions may have started again when it was taken
+// away. Who pinned a later root cannot know those keys: then the floor holds.
+type Floor struct {
+	Root      int64 // version, from 1
+	Timestamp int64 // version
+}
+
+// errBelowFloor is what becomes the reason [BelowFloor].
+var errBelowFloor = errors.New("below the floor")
+
 // aboveFloor fails if the session's metadata is older than a floor: one that
 // the caller gave, or one that a promoter's signature recorded
 // (docs/spec.md, "Freshness").
-func (s *session) aboveFloor(ctx context.Context, floor tuf.Floor) error {
+func (s *session) aboveFloor(ctx context.Context, floor Floor) error {
 	if s.err != nil {
 		return s.err
 	}
 	root, timestamp := s.client.Root(), s.client.Timestamp()
 	if root.Version < floor.Root {
-		return fmt.Errorf("%w: root version %d where at least %d is known of", tuf.ErrBelowFloor, root.Version, floor.Root)
+		return fmt.Errorf("%w: root version %d where at least %d is known of", errBelowFloor, root.Version, floor.Root)
 	}
 	if timestamp.Version >= floor.Timestamp || s.restarted(ctx, floor.Root) {
 		return nil
 	}
-	return fmt.Errorf("%w: timestamp version %d where at least %d is known of", tuf.ErrBelowFloor, timestamp.Version, floor.Timestamp)
+	return fmt.Errorf("%w: timestamp version %d where at least %d is known of", errBelowFloor, timestamp.Version, floor.Timestamp)
 }
 
 // restarted reports whether a timestamp key of root version was taken away

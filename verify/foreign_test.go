@@ -69,43 +69,6 @@ func TestForeignPublisher(t *testing.T) {
 	w.requireReason("HOST/aged:1.0", verify.Denied, verify.Stale)
 }
 
-func TestFloor(t *testing.T) {
-	w := newWorld(t)
-	l, fresh := newRoot(t, ""), newKey(t)
-	a := w.push("net-monitor", "1.0", "one")
-	entries := map[string]metadata.Target{"net-monitor:1.0": {Length: a.Size, Hashes: metadata.SHA256(a.Digest.Encoded())}}
-	second := l.rootOf(2, fresh)
-	l.publish(w, 3, fresh, [][]byte{l.root, second}, entries)
-	w.root("foreign", l.root)
-	w.policy(foreignOnly)
-	for _, c := range []struct {
-		floor tuf.Floor
-		want  verify.Reason
-	}{
-		{tuf.Floor{Root: 1, Timestamp: 3}, verify.OK},
-		{tuf.Floor{Root: 2, Timestamp: 3}, verify.OK},
-		{tuf.Floor{Root: 2, Timestamp: 4}, verify.BelowFloor},
-		{tuf.Floor{Root: 3, Timestamp: 1}, verify.BelowFloor},
-		// The timestamp key of root 1 was taken away: versions start again.
-		{tuf.Floor{Root: 1, Timestamp: 1000}, verify.OK},
-	} {
-		w.opts.Floors = map[string]tuf.Floor{"foreign": c.floor}
-		require.Equal(t, c.want, w.verify("HOST/net-monitor:1.0").Results[0].Reason, c.floor)
-	}
-	// Who pinned a later root cannot know the keys of an earlier one.
-	w.root("foreign", second)
-	w.policy(foreignOnly)
-	w.opts.Floors = map[string]tuf.Floor{"foreign": {Root: 1, Timestamp: 1000}}
-	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.BelowFloor)
-
-	w.opts.Registries, _ = registrystore.New(registrystore.Options{}, nil)
-	for name, floor := range map[string]tuf.Floor{"nobody": {Root: 1}, "foreign": {Timestamp: 1}} {
-		w.opts.Floors = map[string]tuf.Floor{name: floor}
-		_, err := verify.New(w.opts)
-		require.ErrorContains(t, err, "floor")
-	}
-}
-
 // A rotation takes the keys away with which a thief leapt to a high version.
 func TestRecoveryFromALeap(t *testing.T) {
 	w := newWorld(t)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/carnet-project/carnet/metadata"
-	"github.com/carnet-project/carnet/tuf"
 )
 
 // origin looks the artifact up under the name that another publisher's
@@ -29,7 +28,7 @@ func (h *hearing) origin(ctx context.Context) (Reason, string) {
 	if err != nil {
 		return InvalidMetadata, fmt.Sprintf("the origin that %s records: %v", h.want.OriginFrom, err)
 	}
-	if err := h.session.aboveFloor(ctx, tuf.Floor{Root: o.RootVersion, Timestamp: o.TimestampVersion}); err != nil {
+	if err := h.session.aboveFloor(ctx, Floor{Root: o.RootVersion, Timestamp: o.TimestampVersion}); err != nil {
 		return fail(err)
 	}
 	return h.originEntry(ctx, path, promoter)

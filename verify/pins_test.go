@@ -41,6 +41,11 @@ func newRoot(t *testing.T, id string) *line {
 
 // rootOf returns a root version whose timestamp and snapshot key is online.
 func (l *line) rootOf(version int64, online *tuf.SoftKey) []byte {
+	return l.rootWith(version, online, func(*metadata.Root) {})
+}
+
+// rootWith is rootOf with a change before it is signed.
+func (l *line) rootWith(version int64, online *tuf.SoftKey, change func(*metadata.Root)) []byte {
 	r := &metadata.Root{ConsistentSnapshot: true, Keys: metadata.Keys{}, Roles: map[string]metadata.RoleKeys{}}
 	if l.id != "" {
 		r.Carnet = &metadata.RootExtension{ID: l.id}
@@ -52,6 +57,7 @@ func (l *line) rootOf(version int64, online *tuf.SoftKey) []byte {
 		r.Roles[role] = metadata.RoleKeys{KeyIDs: []string{k.Key().ID()}, Threshold: 1}
 	}
 	r.Version, r.Expires = version, fixtures.Epoch.Add(365*day)
+	change(r)
 	return seal(l.t, r.Canonical(), l.key)
 }
 

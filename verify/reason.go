@@ -60,7 +60,7 @@ func reasonOf(err error) Reason {
 	}{
 		{tuf.ErrRollback, Rollback},
 		{tuf.ErrThreshold, Threshold},
-		{tuf.ErrBelowFloor, BelowFloor},
+		{errBelowFloor, BelowFloor},
 		{tuf.ErrExpired, Expired},
 		{tuf.ErrUnreachable, Unreachable},
 		{tuf.ErrInvalid, InvalidMetadata},

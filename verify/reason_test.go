@@ -191,7 +191,7 @@ func TestRollback(t *testing.T) {
 	// Somebody without a memory cannot tell; a floor can.
 	w.dir, w.cache = filepath.Join(w.dir, "fresh"), filepath.Join(w.dir, "fresh-cache")
 	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
-	w.opts.Floors = map[string]tuf.Floor{"wabbit": {Root: 1, Timestamp: 4}}
+	w.opts.Floors = map[string]verify.Floor{"wabbit": {Root: 1, Timestamp: 4}}
 	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.BelowFloor)
 }
 

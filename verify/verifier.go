@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carnet-project/carnet/registrystore"
-	"github.com/carnet-project/carnet/tuf"
 )
 
 // Options are what a [Verifier] is made of.
@@ -33,7 +32,7 @@ type Options struct {
 	// MaxAge, if set, stands in for the max-age of every requirement.
 	MaxAge time.Duration
 	// Floors refuse metadata of a publisher, by its name, that is older.
-	Floors map[string]tuf.Floor
+	Floors map[string]Floor
 	// Resolve takes the signed digest of a tag for its digest, also where the
 	// location has another one or cannot tell.
 	Resolve bool

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carnet-project/carnet/registrystore"
-	"github.com/carnet-project/carnet/tuf"
 	"github.com/carnet-project/carnet/verify"
 )
 
@@ -186,7 +185,7 @@ func (c *command) decisionText(d verify.Decision) string {
 }
 
 // floors is the flag --floor.
-type floors map[string]tuf.Floor
+type floors map[string]verify.Floor
 
 func (f floors) String() string { return "" }
 func (f floors) Type() string   { return "floor" }
@@ -199,7 +198,7 @@ func (f floors) Set(s string) error {
 	if !ok || !dotted || name == "" || errR != nil || errT != nil || r == 0 {
 		return usagef("want NAME=ROOT.TIMESTAMP, like wabbit=3.1207")
 	}
-	f[name] = tuf.Floor{Root: int64(r), Timestamp: int64(t)}
+	f[name] = verify.Floor{Root: int64(r), Timestamp: int64(t)}
 	return nil
 }
 
