@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -19,7 +20,7 @@ const maxTries = 4
 func (t *Trust) Open(ctx context.Context) error {
 	ctx, cancel := half(ctx)
 	defer cancel()
-	t.state, t.roots = nil, nil
+	t.state, t.roots, t.others, t.refused = nil, nil, nil, nil
 	if k := t.cache.latest(t.name); k != nil && t.remote {
 		ctx = withKnown(ctx, k)
 	}
@@ -71,6 +72,33 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 		cause = err
 	}
 	return cause
+}
+
+// Next opens the highest listed state that was not opened yet: what was opened
+// turned out to be forged. It looks at a bounded number, and lists once.
+func (t *Trust) Next(ctx context.Context) error {
+	if t.state != nil {
+		t.refused = append(t.refused, t.state.Identity())
+	}
+	if t.others == nil {
+		entries, err := t.List(ctx)
+		if err != nil {
+			return err
+		}
+		states := newestStates(entries)
+		t.others = states[:min(len(states), 2*maxTries)]
+	}
+	for len(t.others) > 0 {
+		e := t.others[0]
+		t.others = t.others[1:]
+		p, _, err := t.read(ctx, e.Tag)
+		if err != nil || slices.Contains(t.refused, p.Identity()) {
+			continue
+		}
+		t.state, t.roots = p, nil
+		return nil
+	}
+	return fmt.Errorf("%s: %w: no other state", t.name, tuf.ErrNotFound)
 }
 
 // Prefetch fetches in one parallel batch what an update will ask for: roots,

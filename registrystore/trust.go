@@ -36,6 +36,10 @@ type Trust struct {
 	bytes map[digest.Digest][]byte // fetched ahead
 	there map[digest.Digest]bool   // known to be stored in this repository
 	roots map[int64][]byte         // unpacked from the root pack
+
+	// What Next goes through, by one goroutine: nil others: not listed yet.
+	others  []tuf.Entry
+	refused []string // identities of forged publications
 }
 
 // Trust opens a trust repository. It asks nothing yet.

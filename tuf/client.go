@@ -93,12 +93,52 @@ func (c *Client) Refresh(ctx context.Context, paths ...string) error {
 	if err := c.openSources(ctx, paths); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{c.updateRoot, c.updateTimestamp, c.updateSnapshot, c.updateTargets} {
+	for _, step := range []func(context.Context) error{c.updateHead, c.updateSnapshot, c.updateTargets} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// maxNext is how many publications of a source are passed by that this
+// publisher's keys did not sign.
+const maxNext = 4
+
+// updateHead brings root and timestamp up to date. Whoever may push can mark a
+// forged publication as the newest: where no source offers a good one, those
+// with several are asked for their next. The first verdict stays if none is
+// better.
+func (c *Client) updateHead(ctx context.Context) error {
+	open := c.sources
+	update := func() error {
+		c.sources = open
+		if err := c.updateRoot(ctx); err != nil {
+			return err
+		}
+		return c.updateTimestamp(ctx)
+	}
+	err := update()
+	for n := 0; n < maxNext && forged(err) && nextOf(ctx, open); n++ {
+		if update() == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func forged(err error) bool { return errors.Is(err, ErrThreshold) || errors.Is(err, ErrInvalid) }
+
+// nextOf lets every source that can serve another publication, and reports
+// whether one did.
+func nextOf(ctx context.Context, sources []Source) bool {
+	moved := false
+	for _, s := range sources {
+		if l, ok := s.(Lister); ok && l.Next(ctx) == nil {
+			moved = true
+		}
+	}
+	return moved
 }
 
 // Root returns the trusted root.

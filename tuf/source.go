@@ -62,6 +62,15 @@ type Prefetcher interface {
 	Prefetch(ctx context.Context, want Want)
 }
 
+// Lister is a Source that holds several publications, of which unsigned marks
+// chose one: if that turns out to be forged, Next goes on to another.
+type Lister interface {
+	Source
+	// Next lets the source serve the publication that it would choose next, or
+	// returns an error if there is none; then it goes on with what it has.
+	Next(ctx context.Context) error
+}
+
 // Naming is a Source whose names of files depend on root's
 // consistent_snapshot. It is told once root is up to date, before it is asked
 // for another file.
