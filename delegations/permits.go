@@ -34,7 +34,9 @@ func Candidates(path string, open Open) ([]Edge, error) {
 }
 
 // Walk calls visit for every delegated role below targets, each once, parents
-// before children, in the order of the files. Hash bins are not walked.
+// before children, in the order of the files. Hash bins are not walked, nor
+// what a role below targets delegates if it claims the purpose of withdrawal:
+// a search that meets it fails, and the others do not.
 func Walk(open Open, visit func(e Edge, d metadata.Delegation) error) error {
 	top := Edge{Role: metadata.RoleTargets, Chain: []string{metadata.RoleTargets}}
 	seen := map[string]bool{metadata.RoleTargets: true}
@@ -49,10 +51,13 @@ func Walk(open Open, visit func(e Edge, d metadata.Delegation) error) error {
 		if t.Delegations == nil {
 			continue
 		}
-		for i, d := range t.Delegations.Roles {
-			if err := checkPurpose(e, i, d); err != nil {
-				return err
+		if err := checkPurposes(e, t.Delegations); err != nil {
+			if e.Role != metadata.RoleTargets {
+				continue
 			}
+			return err
+		}
+		for _, d := range t.Delegations.Roles {
 			if seen[d.Name] {
 				continue
 			}
@@ -64,6 +69,15 @@ func Walk(open Open, visit func(e Edge, d metadata.Delegation) error) error {
 			if !child.Withdrawal { // has no delegations of its own
 				queue = append(queue, child)
 			}
+		}
+	}
+	return nil
+}
+
+func checkPurposes(from Edge, d *metadata.Delegations) error {
+	for i, r := range d.Roles {
+		if err := checkPurpose(from, i, r); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -60,18 +61,34 @@ func Withdraw(ctx context.Context, d *tuf.Draft, w Withdrawal) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &Outcome{Digests: []digest.Digest{w.Digest}}
-	for _, v := range vouched {
-		if v.statement.Index == w.Digest && !slices.Contains(out.Digests, v.digest) {
-			out.Digests = append(out.Digests, v.digest)
-		}
-	}
+	out := &Outcome{Digests: append([]digest.Digest{w.Digest}, children(list, vouched, w.Digest)...)}
 	entries := map[string]metadata.Target{}
 	for _, digest := range out.Digests {
 		out.Paths = append(out.Paths, entriesFor(entries, w, d.Now(), digest, vouched)...)
 	}
 	slices.Sort(out.Paths)
 	return out, apply(ctx, d, e, list, entries, vouched)
+}
+
+// children returns the manifests that are vouched for through the index and
+// in no other way, without those that were withdrawn for themselves: to lift
+// the index's withdrawal must not lift theirs.
+func children(list *metadata.Targets, vouched []vouching, index digest.Digest) []digest.Digest {
+	alone := map[digest.Digest]bool{}
+	for _, v := range vouched {
+		through := v.statement.Index == index
+		if was, seen := alone[v.digest]; seen {
+			through = through && was
+		}
+		alone[v.digest] = through
+	}
+	delete(alone, index)
+	maps.DeleteFunc(alone, func(d digest.Digest, through bool) bool {
+		entry, withdrawn := list.Targets[metadata.WithdrawnPath(d)]
+		s, err := entry.Statement()
+		return !through || withdrawn && (err != nil || s.Index != index)
+	})
+	return slices.Sorted(maps.Keys(alone))
 }
 
 // entriesFor adds the entries that withdraw one digest, and returns the paths
@@ -162,30 +179,30 @@ type vouching struct {
 	statement  metadata.Statement
 }
 
-// vouchings returns every entry of every role but the withdrawal role. Hash
+// vouchings returns every entry of every role but the withdrawal role, of
+// roles that verifiers accept. Hash
 // bins are not looked through.
 func vouchings(ctx context.Context, d *tuf.Draft) ([]vouching, error) {
 	var out []vouching
-	open := func(e delegations.Edge) (*metadata.Targets, error) {
+	listed := func(e delegations.Edge) error {
+		if e.Withdrawal {
+			return nil
+		}
 		t, err := d.Open(ctx, e)
-		if err != nil || e.Withdrawal {
-			return t, err
+		if errors.Is(err, tuf.ErrInvalid) || errors.Is(err, tuf.ErrThreshold) {
+			return nil // nobody accepts what it lists
+		}
+		if err != nil {
+			return err
 		}
 		for path, target := range t.Targets {
-			s, err := target.Statement()
-			if err != nil {
-				return nil, fmt.Errorf("role %q: %s: %w", e.Role, path, err)
-			}
+			// What cannot be read says nothing more than the digest.
+			s, _ := target.Statement()
 			out = append(out, vouching{role: e.Role, path: path, digest: target.Hashes.Digest(), statement: s})
 		}
-		return t, nil
+		return nil
 	}
-	err := delegations.Walk(open, func(delegations.Edge, metadata.Delegation) error { return nil })
-	slices.SortFunc(out, func(a, b vouching) int {
-		if a.path < b.path {
-			return -1
-		}
-		return 1
-	})
+	err := errors.Join(listed(delegations.Edge{Role: metadata.RoleTargets}), d.Walk(ctx, listed))
+	slices.SortFunc(out, func(a, b vouching) int { return strings.Compare(a.path, b.path) })
 	return out, err
 }

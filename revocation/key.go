@@ -59,8 +59,7 @@ func Impacts(ctx context.Context, d *tuf.Draft, ring tuf.Keyring, identity, role
 		}
 	}
 	var out []Impact
-	open := func(e delegations.Edge) (*metadata.Targets, error) { return d.Open(ctx, e) }
-	err := delegations.Walk(open, func(e delegations.Edge, _ metadata.Delegation) error {
+	err := d.Walk(ctx, func(e delegations.Edge) error {
 		keep, has := without(e, identity)
 		if !has || role != "" && role != e.Role {
 			return nil

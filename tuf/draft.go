@@ -58,6 +58,23 @@ func (d *Draft) open(ctx context.Context) delegations.Open {
 	return func(e delegations.Edge) (*metadata.Targets, error) { return d.Open(ctx, e) }
 }
 
+// Walk calls visit for every delegated role, delegators first. A role whose
+// file verifiers refuse is visited and says nothing: one role that is broken,
+// or in bad hands, must not stop what is done to others.
+func (d *Draft) Walk(ctx context.Context, visit func(delegations.Edge) error) error {
+	return walk(d.open(ctx), visit)
+}
+
+func walk(open delegations.Open, visit func(delegations.Edge) error) error {
+	return delegations.Walk(func(e delegations.Edge) (*metadata.Targets, error) {
+		t, err := open(e)
+		if e.Role != metadata.RoleTargets && (errors.Is(err, ErrInvalid) || errors.Is(err, ErrThreshold)) {
+			return &metadata.Targets{}, nil
+		}
+		return t, err
+	}, func(e delegations.Edge, _ metadata.Delegation) error { return visit(e) })
+}
+
 // Candidates returns the roles that may vouch for path, in order of search.
 func (d *Draft) Candidates(ctx context.Context, path string) ([]delegations.Edge, error) {
 	return delegations.Candidates(path, d.open(ctx))
@@ -76,7 +93,7 @@ func findEdge(role string, open delegations.Open) (delegations.Edge, error) {
 		return delegations.Edge{Parent: metadata.RoleRoot, Role: role, Chain: []string{role}}, nil
 	}
 	var found delegations.Edge
-	err := delegations.Walk(open, func(e delegations.Edge, _ metadata.Delegation) error {
+	err := walk(open, func(e delegations.Edge) error {
 		if e.Role != role {
 			return nil
 		}
