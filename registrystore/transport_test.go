@@ -39,7 +39,7 @@ func TestWaysToARegistry(t *testing.T) {
 				}
 				for wrong, opts := range map[string]registrystore.Options{
 					"no credentials":     {CAFile: p.reg.CAFile, RegistryConfig: emptyConfig(t)},
-					"a wrong password":   {CAFile: p.reg.CAFile, Username: p.reg.Username, Password: "hunter2"},
+					"a wrong password":   {CAFile: p.reg.CAFile, Username: p.reg.Username, Password: "hunter2", CredentialHost: p.reg.Host},
 					"another registry's": {CAFile: p.reg.CAFile, Username: p.reg.Username, Password: p.reg.Password, CredentialHost: "registry.example"},
 				} {
 					t.Run(wrong, func(t *testing.T) {
