@@ -154,7 +154,7 @@ func (t *Trust) hinted(want tuf.Want) []tuf.File {
 	var out []tuf.File
 	size := int64(0)
 	for _, f := range t.state.Roles {
-		if t.local(f.Digest) != nil || !want.Hinted(f.Patterns) || want.Has(f.Role, f.Digest.Encoded()) {
+		if !want.Hinted(f.Patterns) || want.Has(f.Role, f.Digest.Encoded()) || t.local(f.Digest) != nil {
 			continue
 		}
 		if size+f.Length > metadata.MaxPrefetch || len(out) == metadata.MaxPrefetches {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,27 @@ func printTable(w io.Writer, o options, rows []row) {
 	if size, ok := binarySize(o.carnet); ok {
 		fmt.Fprintf(w, "Binary: %.1f MB.\n", float64(size)/1e6)
 	}
+	fmt.Fprintln(w, machineName())
+}
+
+// machineName says what was measured on, and against what.
+func machineName() string {
+	out := fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, after, ok := strings.Cut(string(raw), "model name\t: "); ok {
+			model, _, _ := strings.Cut(after, "\n")
+			out += " (" + model + ")"
+		}
+	}
+	out += ", " + runtime.Version()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if strings.HasPrefix(m.Path, "github.com/theupdateframework/go-tuf") {
+				out += ", go-tuf " + m.Version
+			}
+		}
+	}
+	return out + "."
 }
 
 func printLine(w io.Writer, cells []string, width []int) {
