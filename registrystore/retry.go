@@ -1,6 +1,7 @@
 package registrystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -64,8 +65,22 @@ func retryAfter(req *http.Request, resp *http.Response, err error, attempt int) 
 		return max(backoff, serverWait(resp)), true // refused unseen: safe for writes too
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return max(backoff, serverWait(resp)), !endsUpload(req)
+	case http.StatusBadRequest:
+		return backoff, req.Method == http.MethodPut && !endsUpload(req) && saysDigestInvalid(resp)
 	}
 	return 0, false
+}
+
+// saysDigestInvalid reports that a manifest was refused because of a digest.
+// Those that are pushed here are right: Distribution 2.8 says so for a moment
+// while another writer pushes the same bytes. The answer can be read again.
+func saysDigestInvalid(resp *http.Response) bool {
+	head, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
+	return err == nil && bytes.Contains(head, []byte("DIGEST_INVALID"))
 }
 
 func endsUpload(req *http.Request) bool {

@@ -60,7 +60,14 @@ var actions = map[string]fixtures.Action{
 	"stall": fixtures.Stall, "drop": fixtures.DropBefore, "drop-after": fixtures.DropAfter, "flip": fixtures.FlipByte(2),
 	"truncate": fixtures.Truncate(10), "rate-limit": fixtures.RateLimit(1), "rate-limit-long": fixtures.RateLimit(3600),
 	"longer": fixtures.Serve([]byte(strings.Repeat("longer than it should be ", 1<<12))), "shorter": fixtures.Serve([]byte("{}")),
-	"huge": fixtures.Serve(make([]byte, 5<<20)),
+	"huge": fixtures.Serve(make([]byte, 5<<20)), "digest-invalid": digestInvalid,
+}
+
+// digestInvalid is what Distribution 2.8 answers for a moment while somebody
+// else pushes the same bytes.
+func digestInvalid(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	w.WriteHeader(http.StatusBadRequest)
+	_, _ = w.Write([]byte(`{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match uploaded content"}]}`))
 }
 
 // fault HOST METHOD PART ACTION [FIRST] breaks the requests whose path holds
