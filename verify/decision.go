@@ -107,17 +107,13 @@ func ExitCode(decisions []Decision) int {
 // MarshalJSON writes the decision as one line. The names and their order are
 // part of the command's contract; what is absent is null.
 func (d Decision) MarshalJSON() ([]byte, error) {
-	results := d.Results
-	if results == nil {
-		results = []Result{}
-	}
 	return json.Marshal(struct {
 		Reference string   `json:"reference"`
 		Digest    *string  `json:"digest"`
 		Allowed   bool     `json:"allowed"`
 		Policy    *string  `json:"policy"`
 		Results   []Result `json:"results"`
-	}{d.Reference, orNull(d.Digest.String()), d.Allowed(), orNull(d.Policy), results})
+	}{d.Reference, orNull(d.Digest.String()), d.Allowed(), orNull(d.Policy), notNil(d.Results)})
 }
 
 // MarshalJSON writes the result as the decision's JSON has it.

@@ -47,7 +47,7 @@ func ExampleVerifier() {
 
 // Why a rule decides, without asking anybody.
 func ExamplePolicy_Explain() {
-	policy, err := verify.PublisherPolicy("wabbit-networks", verify.OpenPins("/does/not/exist"))
+	policy, err := verify.PublisherPolicy(verify.OpenPins("/does/not/exist"), "wabbit-networks")
 	if err != nil {
 		fmt.Println(err)
 		return

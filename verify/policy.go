@@ -138,20 +138,27 @@ func (r *Rule) leaf(publisher string) *Requirement {
 	return nil
 }
 
-// PublisherPolicy returns the policy that a publisher alone makes: everything
-// that it vouches for passes, nothing else. A name that is not pinned gives a
-// policy under which nothing passes, for the reason [UnknownPublisher].
-func PublisherPolicy(name string, pins *Pins) (*Policy, error) {
-	if err := CheckPinName(name); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+// PublisherPolicy returns the policy that publishers alone make: everything
+// that all of them vouch for passes, nothing else. Of nobody nothing passes. A
+// name that is not pinned gives a policy under which nothing passes, for the
+// reason [UnknownPublisher].
+func PublisherPolicy(pins *Pins, names ...string) (*Policy, error) {
+	rule := Rule{Name: "publisher " + strings.Join(names, ", "), Scope: scopeAll, Level: Enforce}
+	p := &Policy{}
+	for _, name := range names {
+		if err := CheckPinName(name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+		}
+		rule.Require = append(rule.Require, Requirement{Publisher: name})
+		pin, err := pins.Get(name)
+		if errors.Is(err, ErrUnknownPublisher) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.Publishers = append(p.Publishers, pin)
 	}
-	p := &Policy{Rules: []Rule{{
-		Name: "publisher " + name, Scope: scopeAll, Level: Enforce, Require: []Requirement{{Publisher: name}},
-	}}}
-	pin, err := pins.Get(name)
-	if errors.Is(err, ErrUnknownPublisher) {
-		return p, nil
-	}
-	p.Publishers = []Pin{pin}
-	return p, err
+	p.Rules = []Rule{rule}
+	return p, nil
 }

@@ -307,7 +307,7 @@ func TestUnknownPublisher(t *testing.T) {
 	w.signed("net-monitor", "1.0", "one")
 	pins := verify.OpenPins(filepath.Join(w.dir, "pins"))
 	alone := func() {
-		p, err := verify.PublisherPolicy("wabbit", pins)
+		p, err := verify.PublisherPolicy(pins, "wabbit")
 		require.NoError(t, err)
 		w.opts.Policy = p
 	}

@@ -7,73 +7,129 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/carnet-project/carnet/registrystore"
 )
 
-// Node is an artifact, what is attached to it, and what each is vouched for.
+// Node is an artifact with what belongs to it.
 type Node struct {
+	// Reference is the one that was asked for; below it, a digest in the same
+	// repository.
+	Reference    registrystore.Reference
 	Digest       digest.Digest
 	MediaType    string
-	ArtifactType string
-	// Decision is that of the reference, for what is attached that of its
-	// digest in the same repository.
-	Decision  Decision
-	Referrers []*Node // sorted by artifact type
+	ArtifactType string // "" for what an index lists: that is not read
+	Platform     string // what an index says that it is for, "linux/arm64"; else ""
+	Decision     Decision
+	Manifests    []*Node // of an index, in its order; those of an index in an index are not followed
+	Referrers    []*Node // sorted by artifact type
 }
 
-// Tree lists what is attached to an artifact, directly or not, and decides
-// about each, by one update of each publisher. It fails if the location
-// cannot be asked, or if more than 1,000 artifacts are attached: what cannot
-// be shown whole is not shown.
+// Tree lists what belongs to an artifact, an index's manifests and all that
+// refers to one of them, directly or not, and decides about each, by one
+// update of each publisher. It fails if the location cannot be asked, or if
+// more than 1,000 artifacts refer to it: what cannot be shown whole is not
+// shown.
 func (v *Verifier) Tree(ctx context.Context, ref registrystore.Reference) (*Node, error) {
-	repo, err := v.opts.Registries.Artifacts(ref.Repository)
+	top, err := v.readTree(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	a, err := repo.Read(ctx, ref)
+	return top, v.decide(ctx, top)
+}
+
+// VerifyRecursive decides about references and about all that belongs to each
+// ([Verifier.Tree]), by one update of each publisher. The decision about a
+// reference stands before those about what belongs to it. If that cannot be
+// listed, the reference is not allowed: it is undecided, unless it is denied
+// anyway or its rule enforces nothing.
+func (v *Verifier) VerifyRecursive(ctx context.Context, refs ...registrystore.Reference) ([]Decision, error) {
+	at, err := v.signed(ctx, refs)
 	if err != nil {
 		return nil, err
 	}
-	attached, err := repo.ReferrerGraph(ctx, a.Digest)
-	if err != nil {
+	trees, failed := v.readTrees(ctx, at)
+	for i, ref := range refs {
+		trees[i].Reference = ref
+	}
+	if err := v.decide(ctx, trees...); err != nil {
 		return nil, err
 	}
-	nodes := tree(a, attached)
-	refs := []registrystore.Reference{ref}
-	for _, n := range nodes[1:] {
-		refs = append(refs, registrystore.Reference{Repository: ref.Repository, Digest: n.Digest})
+	var out []Decision
+	for i, top := range trees {
+		v.complete(top, failed[i])
+		for _, n := range top.all() {
+			out = append(out, n.Decision)
+		}
+	}
+	return out, nil
+}
+
+// decide asks about all nodes of all trees together.
+func (v *Verifier) decide(ctx context.Context, trees ...*Node) error {
+	var nodes []*Node
+	for _, top := range trees {
+		nodes = append(nodes, top.all()...)
+	}
+	refs := make([]registrystore.Reference, len(nodes))
+	for i, n := range nodes {
+		refs[i] = n.Reference
 	}
 	decisions, err := v.Verify(ctx, refs...)
-	if err != nil {
-		return nil, err
+	for i, d := range decisions {
+		nodes[i].Decision = d
 	}
-	for i, n := range nodes {
-		n.Decision = decisions[i]
-	}
-	return nodes[0], nil
+	return err
 }
 
-// tree hangs what is attached below its subjects. It returns all nodes, the
-// artifact first.
-func tree(a *registrystore.Artifact, attached []*registrystore.Artifact) []*Node {
-	nodes := []*Node{{Digest: a.Digest, MediaType: a.MediaType, ArtifactType: a.ArtifactType}}
-	byDigest := map[digest.Digest]*Node{a.Digest: nodes[0]}
-	for _, r := range attached {
-		n := &Node{Digest: r.Digest, MediaType: r.MediaType, ArtifactType: r.ArtifactType}
-		nodes, byDigest[r.Digest] = append(nodes, n), n
+// signed replaces tags by the digests that are signed for them where these,
+// and not the location's, are to be used.
+func (v *Verifier) signed(ctx context.Context, refs []registrystore.Reference) ([]registrystore.Reference, error) {
+	if !v.opts.Resolve {
+		return refs, nil
 	}
-	for i, r := range attached {
-		subject := byDigest[r.Subject]
-		subject.Referrers = append(subject.Referrers, nodes[i+1])
+	decisions, err := v.Verify(ctx, refs...)
+	out := slices.Clone(refs)
+	for i, d := range decisions {
+		if signed := d.SignedDigest(); signed != "" {
+			out[i] = registrystore.Reference{Repository: refs[i].Repository, Digest: signed}
+		}
 	}
-	for _, n := range nodes {
-		slices.SortFunc(n.Referrers, func(a, b *Node) int {
-			return strings.Compare(a.ArtifactType+a.Digest.String(), b.ArtifactType+b.Digest.String())
-		})
-	}
-	return nodes
+	return out, err
 }
+
+// complete takes back what a decision about a tree allows if that is not
+// known to be the whole tree of the digest that was decided about.
+func (v *Verifier) complete(top *Node, err error) {
+	d := &top.Decision
+	about := d.Digest
+	if v.opts.Resolve {
+		about = d.SignedDigest()
+	}
+	if err == nil && about != "" && about != top.Digest {
+		err = fmt.Errorf("%s was listed for, and meanwhile it is %s", top.Digest, about)
+	}
+	rule, ok := v.opts.Policy.Match(top.Reference.Repository)
+	if err == nil || !d.Allowed() || !ok || rule.Level == Skip {
+		return
+	}
+	d.Results = append(d.Results, Result{Reason: Unreachable, Message: "what is attached could not be listed: " + err.Error()})
+	if rule.Level == Enforce {
+		d.Verdict = Undecided
+	}
+}
+
+// all lists the node and everything below it, each before what belongs to it.
+func (n *Node) all() []*Node {
+	out := []*Node{n}
+	for _, below := range n.below() {
+		out = append(out, below.all()...)
+	}
+	return out
+}
+
+func (n *Node) below() []*Node { return slices.Concat(n.Manifests, n.Referrers) }
 
 // Text draws the tree for people: a line for each artifact, and below it one
 // for each publisher.
@@ -83,24 +139,42 @@ func (n *Node) Text() string {
 	return b.String()
 }
 
+// draw writes first before the node's own line, rest before all below it.
 func (n *Node) draw(b *strings.Builder, first, rest string) {
-	line(b, "%s%s %s: %s", first, or(n.ArtifactType, n.MediaType), n.Digest, n.Decision.Verdict)
-	bar := "│"
-	if len(n.Referrers) == 0 {
-		bar = " "
+	line(b, "%s%s  %s", first, n.Reference, n.kind())
+	below := n.below()
+	bar := rest + "│"
+	if len(below) == 0 {
+		bar = rest + " "
+	}
+	if n.Reference.Digest == "" {
+		line(b, "%s   %s", bar, n.Digest)
 	}
 	for _, r := range n.Decision.Results {
-		text := fmt.Sprintf("%s%s   %s: %s: %s", rest, bar, or(r.Publisher, "-"), r.Reason, r.Message)
+		text := fmt.Sprintf("%s   %s: %s: %s", bar, or(r.Publisher, "-"), r.Reason, r.Message)
 		if len(r.Claims) > 0 {
 			text += " (" + claimsText(r.Claims) + ")"
 		}
 		line(b, "%s", text)
 	}
-	for i, child := range n.Referrers {
-		if i == len(n.Referrers)-1 {
+	for i, child := range below {
+		if i == len(below)-1 {
 			child.draw(b, rest+"└── ", rest+"    ")
 			continue
 		}
 		child.draw(b, rest+"├── ", rest+"│   ")
 	}
+}
+
+// kind says what the artifact is. That an image's config is an image's config
+// says less than its media type.
+func (n *Node) kind() string {
+	out := n.MediaType
+	if n.ArtifactType != "" && n.ArtifactType != ocispec.MediaTypeImageConfig {
+		out = n.ArtifactType
+	}
+	if n.Platform != "" {
+		out += " for " + n.Platform
+	}
+	return out
 }

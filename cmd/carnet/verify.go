@@ -51,7 +51,7 @@ not be decided.`,
 	set.DurationVar(&f.maxAge, "max-age", 0, "greatest age of a publisher's word, in place of the policy's")
 	set.Var(f.floors, "floor", "`NAME=ROOT.TIMESTAMP`: refuse older metadata of this publisher; may be repeated")
 	set.BoolVar(&f.resolve, "resolve", false, "accept the signed digest of a tag also where the registry's tag has another")
-	set.BoolVar(&f.recursive, "recursive", false, "decide about the referrers too")
+	set.BoolVar(&f.recursive, "recursive", false, "decide about the manifests of an index and about all that refers to the artifact too")
 	set.Var(&f.at, "at", "decide as of this `time` (RFC 3339) with the metadata of now")
 	set.BoolVar(&f.offline, "offline", false, "open no socket: decide from image layouts and from what was seen before")
 	cmd.MarkFlagsMutuallyExclusive("publisher", "policy")
@@ -66,18 +66,21 @@ func (c *command) verify(ctx context.Context, f verifyFlags, args []string) erro
 	if f.offline && f.recursive && slices.ContainsFunc(refs, func(r registrystore.Reference) bool { return !r.IsLayout() }) {
 		return usagef("--recursive with --offline: a registry's referrers cannot be listed offline; name them by digest, or use an image layout")
 	}
-	v, err := c.verifier(f)
+	policy, err := c.policyOf(f)
 	if err != nil {
 		return err
 	}
-	decisions, err := v.Verify(ctx, refs...)
+	v, err := c.verifier(f, policy)
 	if err != nil {
 		return err
 	}
+	decide := v.Verify
 	if f.recursive {
-		if decisions, err = c.verifyReferrers(ctx, v, refs, decisions); err != nil {
-			return err
-		}
+		decide = v.VerifyRecursive
+	}
+	decisions, err := decide(ctx, refs...)
+	if err != nil {
+		return err
 	}
 	return c.answerDecisions(decisions)
 }
@@ -93,11 +96,7 @@ func (c *command) references(args []string) ([]registrystore.Reference, error) {
 	return refs, nil
 }
 
-func (c *command) verifier(f verifyFlags) (*verify.Verifier, error) {
-	policy, err := c.policyOf(f)
-	if err != nil {
-		return nil, err
-	}
+func (c *command) verifier(f verifyFlags, policy *verify.Policy) (*verify.Verifier, error) {
 	regs, err := c.registry()
 	if err != nil {
 		return nil, err
@@ -121,33 +120,7 @@ func (c *command) policyOf(f verifyFlags) (*verify.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return verify.PublisherPolicy(f.publisher, pins)
-}
-
-// verifyReferrers decides about what refers to the artifacts, level by level,
-// and puts each decision after that of its subject's.
-func (c *command) verifyReferrers(ctx context.Context, v *verify.Verifier, refs []registrystore.Reference, decisions []verify.Decision) ([]verify.Decision, error) {
-	var out []verify.Decision
-	for i, d := range decisions {
-		out = append(out, d)
-		found, err := c.referrers(ctx, refs[i].Repository, d.Digest)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			continue
-		}
-		below := make([]registrystore.Reference, 0, len(found))
-		for _, n := range flatten(found) {
-			below = append(below, n.ref)
-		}
-		more, err := v.Verify(ctx, below...)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, more...)
-	}
-	return out, nil
+	return verify.PublisherPolicy(pins, f.publisher)
 }
 
 func (c *command) answerDecisions(decisions []verify.Decision) error {
