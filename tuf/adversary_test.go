@@ -307,3 +307,101 @@ func TestWriterGoesOnFromTheLesserOfTwoStates(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// unreadable is a notice that a newer version wrote.
+func unreadable(name string) metadata.Target {
+	n := metadata.Notice{Digest: digest.FromString(name), Reason: "bad", At: fixtures.Epoch}
+	t := n.Entry()
+	t.Custom = metadata.Struct(metadata.Member{Name: "carnet", Value: metadata.Struct(metadata.Member{Name: "critical", Value: metadata.List(metadata.Text("from-the-future"))})})
+	return t
+}
+
+func withdrawal(name string, target metadata.Target) func(context.Context, *tuf.Draft) error {
+	return func(ctx context.Context, d *tuf.Draft) error {
+		_, e, err := d.Withdrawals(ctx)
+		if err != nil {
+			return err
+		}
+		return d.SetTarget(ctx, e, metadata.WithdrawnPath(digest.FromString(name)), target)
+	}
+}
+
+func TestNoticeThatCannotBeReadBeatsItsUndoing(t *testing.T) {
+	for name, undo := range map[string]func(context.Context, *tuf.Draft) error{
+		"undone":          drop("revocations", metadata.WithdrawnPath(digest.FromString("evil"))),
+		"withdrawn again": withdrawal("evil", (&metadata.Notice{Digest: digest.FromString("evil"), Reason: "again", At: fixtures.Epoch}).Entry()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(withdrawing("evil"))
+			blind := &seat{reg: w.reg, hide: func([]string) []string { return nil }}
+			err := w.meet(nil, undo, func() {
+				_, err := w.write(blind, withdrawal("evil", unreadable("evil")))
+				require.NoError(t, err)
+			})
+			require.NoError(t, err)
+			require.True(t, w.withdrawn("evil"))
+		})
+	}
+}
+
+// A notice says nothing outside of the withdrawal role: two digests for one
+// tag are a conflict there as ever.
+func TestNoticeInAnotherRoleSettlesNoConflict(t *testing.T) {
+	w := newWorld(t)
+	entry := func(content string) func(context.Context, *tuf.Draft) error {
+		return func(ctx context.Context, d *tuf.Draft) error {
+			e, err := d.Edge(ctx, "releases")
+			if err != nil {
+				return err
+			}
+			n := metadata.Notice{Digest: digest.FromString(content), Reason: "r", At: fixtures.Epoch}
+			return d.SetTarget(ctx, e, "app:1", fixtures.Target(content).WithStatement(metadata.Statement{Notice: &n}))
+		}
+	}
+	blind := &seat{reg: w.reg, hide: func([]string) []string { return nil }}
+	var conflict *tuf.ConflictError
+	err := w.meet(nil, entry("one"), func() {
+		_, err := w.write(blind, entry("two"))
+		require.NoError(t, err)
+	})
+	require.ErrorAs(t, err, &conflict)
+}
+
+// Who may push can list any number of publications that are none. They must
+// not keep two writers from seeing each other.
+func TestGarbageHidesNoWriterFromAnother(t *testing.T) {
+	w := newWorld(t)
+	for i := range 40 {
+		garbage := *w.newest()
+		garbage.Snapshot = tuf.NewFile(metadata.RoleSnapshot, 50, []byte(fmt.Sprint(i)))
+		garbage.Timestamp = tuf.File{}
+		w.reg.tags[fmt.Sprintf("d %d %.12s", 50, garbage.Identity())] = &garbage
+	}
+	err := w.meet(nil, target("releases", "app:1", "one"), func() {
+		s := &seat{reg: w.reg, hide: func([]string) []string { return nil }}
+		// It crashes before it commits: its draft alone is there.
+		s.before = func(step string) error {
+			if step == "commit" {
+				return errCrashed
+			}
+			return nil
+		}
+		_, err := w.write(s, target("releases", "app:2", "two"))
+		require.ErrorIs(t, err, errCrashed)
+	})
+	require.NoError(t, err)
+	require.True(t, w.lookup("app:1").Listed)
+	require.True(t, w.lookup("app:2").Listed, "the draft was there before our list and was not looked at")
+}
+
+func TestMoreGarbageThanAWriterReadsStopsIt(t *testing.T) {
+	w := newWorld(t)
+	for i := range 1000 {
+		garbage := *w.newest()
+		garbage.Snapshot = tuf.NewFile(metadata.RoleSnapshot, 50, []byte(fmt.Sprint(i)))
+		w.reg.tags[fmt.Sprintf("s %d %.12s", 50, garbage.Identity())] = &garbage
+	}
+	require.ErrorContains(t, w.meet(nil, target("releases", "app:1", "one"), nil), "carnet prune")
+	require.False(t, w.lookup("app:1").Listed)
+}

@@ -195,7 +195,7 @@ func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*m
 	if v.base != nil {
 		base = v.base.Targets
 	}
-	m, err := mergeTargets(e.Role, base, v.ours.Targets, v.theirs.Targets)
+	m, err := mergeTargets(e, base, v.ours.Targets, v.theirs.Targets)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -22,7 +23,7 @@ func (e *ConflictError) Error() string {
 // mergeTargets joins the changes that ours and theirs made to base, entry by
 // entry: a change on one side, removals included, wins over no change
 // (docs/spec.md, "Join"). Header and extensions come from ours.
-func mergeTargets(role string, base, ours, theirs *metadata.Targets) (*metadata.Targets, error) {
+func mergeTargets(e delegations.Edge, base, ours, theirs *metadata.Targets) (*metadata.Targets, error) {
 	out := cloneTargets(ours)
 	if ours.Revoked || theirs.Revoked {
 		if theirs.Revoked {
@@ -31,33 +32,37 @@ func mergeTargets(role string, base, ours, theirs *metadata.Targets) (*metadata.
 		return out, nil
 	}
 	for _, path := range unionKeys(base.Targets, ours.Targets, theirs.Targets) {
-		if err := mergeEntry(role, path, base, ours, theirs, out); err != nil {
-			return nil, err
+		t, ok := mergeEntry(e.Withdrawal, at(base.Targets, path), at(ours.Targets, path), at(theirs.Targets, path))
+		if !ok {
+			return nil, &ConflictError{Role: e.Role, What: path}
 		}
+		set(out.Targets, path, t)
 	}
-	d, err := mergeDelegations(role, base.Delegations, ours.Delegations, theirs.Delegations)
+	d, err := mergeDelegations(e.Role, base.Delegations, ours.Delegations, theirs.Delegations)
 	out.Delegations = d
 	return out, err
 }
 
-func mergeEntry(role, path string, base, ours, theirs, out *metadata.Targets) error {
-	b, o, t := at(base.Targets, path), at(ours.Targets, path), at(theirs.Targets, path)
+// mergeEntry returns the joined entry, or false for a conflict. In the
+// withdrawal role every entry withdraws, also one that cannot be read.
+func mergeEntry(withdraws bool, base, ours, theirs *metadata.Target) (*metadata.Target, bool) {
 	switch {
-	case sameEntry(t, b) || sameEntry(o, t): // theirs is no change, or the same
-	case sameEntry(o, b):
-		set(out.Targets, path, t)
-	case o == nil && isNotice(t): // a withdrawal beats its undoing
-		set(out.Targets, path, t)
-	case t == nil && isNotice(o):
-	case sameArtifact(o, t) || isNotice(o) && isNotice(t):
+	case sameEntry(theirs, base) || sameEntry(ours, theirs): // theirs is no change, or the same
+		return ours, true
+	case sameEntry(ours, base):
+		return theirs, true
+	case withdraws && ours == nil: // a withdrawal beats its undoing
+		return theirs, true
+	case withdraws && theirs == nil:
+		return ours, true
+	case withdraws || sameArtifact(ours, theirs):
 		// Two statements about one thing: every writer picks the same.
-		if o.Compare(*t) < 0 {
-			set(out.Targets, path, t)
+		if ours.Compare(*theirs) < 0 {
+			return theirs, true
 		}
-	default:
-		return &ConflictError{Role: role, What: path}
+		return ours, true
 	}
-	return nil
+	return nil, false
 }
 
 func at(m map[string]metadata.Target, path string) *metadata.Target {
@@ -81,14 +86,6 @@ func sameEntry(a, b *metadata.Target) bool {
 
 func sameArtifact(a, b *metadata.Target) bool {
 	return a != nil && b != nil && a.Length == b.Length && a.Hashes.Equal(b.Hashes)
-}
-
-func isNotice(t *metadata.Target) bool {
-	if t == nil {
-		return false
-	}
-	s, err := t.Statement()
-	return err == nil && s.Notice != nil
 }
 
 // mergeDelegations joins delegations by name. Removal of a delegation or of a

@@ -22,10 +22,11 @@ const (
 // others lists the repository and returns the publications that ours does not
 // contain and that are properly signed: states first, the newest first. What
 // cannot be read, breaks a limit or is signed by nobody who may is passed by.
-func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, error) {
+// More says that some were not looked at: they are in the next round.
+func (w *writing) others(ctx context.Context, ours *revision) (revs []*revision, more bool, err error) {
 	entries, err := w.repo.opts.Journal.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	w.listed = entries
 	var out []*revision
@@ -34,25 +35,25 @@ func (w *writing) others(ctx context.Context, ours *revision) ([]*revision, erro
 		rev, known := w.seen[e.Tag]
 		if !known {
 			if reads++; reads > maxReads {
-				w.repo.report("more than %d publications are not known here: the older ones are left to their writers", maxReads)
+				more = true
 				break
 			}
 			if rev, err = w.read(ctx, e); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 		}
 		if rev != nil && !ours.descends(rev) {
 			out = append(out, rev)
 		}
 	}
-	return heads(out), nil
+	return heads(out), more, nil
 }
 
 // unknown picks the entries worth reading.
 func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
 	out := slices.Clone(entries)
 	out = slices.DeleteFunc(out, func(e Entry) bool {
-		return w.void[e.Tag] || w.contained(ours, e) || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap
+		return w.void[e.Tag] || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap || w.contained(ours, e)
 	})
 	slices.SortFunc(out, func(a, b Entry) int {
 		if a.Draft != b.Draft {

@@ -176,16 +176,19 @@ func (w *writing) abandon(ctx context.Context, cause error) {
 func (w *writing) settle(ctx context.Context) (*revision, error) {
 	ours := w.own
 	for ; ; w.rounds++ {
-		others, err := w.others(ctx, ours)
+		others, more, err := w.others(ctx, ours)
 		if err != nil {
 			return nil, err
 		}
 		rev, err := w.fold(ctx, ours, others)
-		if err != nil || rev == ours {
+		if err != nil || rev == ours && !more {
 			return rev, err
 		}
 		if w.rounds == maxRounds {
-			return nil, fmt.Errorf("%w: after %d joins", ErrContended, w.rounds)
+			return nil, w.tooMany(more)
+		}
+		if rev == ours {
+			continue
 		}
 		if w.isNew(rev) {
 			w.repo.report("joining what others publish: version %d", rev.version)
@@ -199,6 +202,14 @@ func (w *writing) settle(ctx context.Context) (*revision, error) {
 			}
 		}
 	}
+}
+
+func (w *writing) tooMany(more bool) error {
+	if more {
+		return fmt.Errorf("%w: more than %d publications are listed that are not known here: take what is none, or was given up, away with `carnet prune`",
+			ErrContended, maxReads*(maxRounds+1))
+	}
+	return fmt.Errorf("%w: after %d joins", ErrContended, w.rounds)
 }
 
 // isNew reports whether rev was made here and not adopted.
