@@ -26,8 +26,9 @@ type backend interface {
 	// pushManifest stores a manifest under a tag, or without one under its
 	// digest. A tag that may move is sent once and never repeated.
 	pushManifest(ctx context.Context, tag string, desc ocispec.Descriptor, data []byte, moves bool) error
-	// remove takes the tags away, with the manifests that had no other.
-	remove(ctx context.Context, tags []string) error
+	// remove takes the tags away, with the manifests that had no other. Where
+	// it would have to delete a manifest with all its tags, it asks may.
+	remove(ctx context.Context, tags []string, may func(tag string, manifest []byte) bool) error
 	// referrers returns the manifests whose subject is desc.
 	referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -16,25 +17,37 @@ import (
 
 // remove deletes tags: by tag, which leaves other tags of the same manifest
 // alone, or where a registry refuses that (distribution-spec 1.1, "Deleting
-// tags"), by the manifest's digest.
-func (b *remoteBackend) remove(ctx context.Context, tags []string) error {
-	g, ctx := errgroup.WithContext(ctx)
+// tags"), by the manifest's digest if may allows that.
+func (b *remoteBackend) remove(ctx context.Context, tags []string, may func(tag string, manifest []byte) bool) error {
+	var g errgroup.Group
 	g.SetLimit(parallel)
-	for _, tag := range tags {
-		g.Go(func() error { return b.wrap("delete "+tag, b.removeTag(ctx, tag)) })
+	errs := make([]error, len(tags))
+	for i, tag := range tags {
+		g.Go(func() error {
+			errs[i] = b.wrap("delete "+tag, b.removeTag(ctx, tag, may))
+			return nil
+		})
 	}
-	return g.Wait()
+	_ = g.Wait()
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) > 1 {
+		return fmt.Errorf("%w (and %d more tags stay)", errs[0], len(errs)-1)
+	}
+	return errors.Join(errs...)
 }
 
-func (b *remoteBackend) removeTag(ctx context.Context, tag string) error {
+func (b *remoteBackend) removeTag(ctx context.Context, tag string, may func(string, []byte) bool) error {
 	err := b.delete(ctx, tag)
 	var resp *errcode.ErrorResponse
 	if !errors.As(err, &resp) || resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusMethodNotAllowed {
 		return ignoreNotFound(err)
 	}
-	desc, rerr := b.resolve(ctx, tag)
+	desc, raw, rerr := b.manifest(ctx, tag)
 	if rerr != nil {
 		return ignoreNotFound(rerr)
+	}
+	if !may(tag, raw) {
+		return fmt.Errorf("%w: the registry deletes manifests only, with all their tags, and this one has another's: delete the tag %s by hand", ErrReadOnly, tag)
 	}
 	if err := b.delete(ctx, desc.Digest.String()); err != nil {
 		return ignoreNotFound(err)

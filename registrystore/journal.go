@@ -57,7 +57,7 @@ func (t *Trust) Read(ctx context.Context, e tuf.Entry) (*tuf.Publication, error)
 		return nil, fmt.Errorf("%s: tag %s: %w: it holds publication %.12s", t.name, e.Tag, tuf.ErrUnreadable, p.Identity())
 	}
 	if errors.Is(err, ErrNotFound) {
-		err = fmt.Errorf("%w: %w", tuf.ErrUnreadable, err)
+		err = fmt.Errorf("%w: %w: %w", tuf.ErrUnreadable, tuf.ErrNotFound, err)
 	}
 	return p, err
 }
@@ -214,11 +214,13 @@ func (t *Trust) Advance(ctx context.Context, p *tuf.Publication) error {
 	return t.backend.pushManifest(ctx, metadata.TagLatest, manifestDescriptor(raw), raw, true)
 }
 
-// Delete removes listed publications.
+// Delete removes listed publications. Where a registry deletes nothing but
+// whole manifests, a tag of something else than the publication that it
+// names stays, and is an error: what it names may be somebody's newest state.
 func (t *Trust) Delete(ctx context.Context, entries ...tuf.Entry) error {
 	tags := make([]string, len(entries))
 	for i, e := range entries {
 		tags[i] = e.Tag
 	}
-	return t.backend.remove(ctx, tags)
+	return t.backend.remove(ctx, tags, isTagOf)
 }

@@ -102,7 +102,7 @@ func (b *layoutBackend) pushManifest(ctx context.Context, tag string, desc ocisp
 	return b.change(ctx, "write "+tag, func(idx *layoutIndex) error { return idx.set(tag, desc) })
 }
 
-func (b *layoutBackend) remove(ctx context.Context, tags []string) error {
+func (b *layoutBackend) remove(ctx context.Context, tags []string, _ func(string, []byte) bool) error {
 	return b.change(ctx, "remove tags", func(idx *layoutIndex) error { idx.drop(tags); return nil })
 }
 

@@ -54,7 +54,7 @@ func (b *offlineBackend) pushManifest(_ context.Context, tag string, _ ocispec.D
 	return b.refuse("push " + tag)
 }
 
-func (b *offlineBackend) remove(_ context.Context, tags []string) error {
+func (b *offlineBackend) remove(_ context.Context, tags []string, _ func(string, []byte) bool) error {
 	return b.refuse(fmt.Sprintf("delete %d tags", len(tags)))
 }
 

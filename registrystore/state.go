@@ -183,6 +183,18 @@ func draftTag(version int64, identity string) string {
 	return fmt.Sprintf("%s%012d.%.12s", metadata.TagPrefixDraft, version, identity)
 }
 
+// isTagOf reports whether a manifest is the publication that tag is the tag of.
+func isTagOf(tag string, raw []byte) bool {
+	p, err := decodeState(raw)
+	if err != nil {
+		return false
+	}
+	if p.IsDraft() {
+		return tag == draftTag(p.Snapshot.Version, p.Identity())
+	}
+	return tag == stateTag(p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity())
+}
+
 // parseTag takes a state's or draft's tag apart. Tags of any other form are
 // none of the protocol's.
 func parseTag(tag string) (tuf.Entry, bool) {

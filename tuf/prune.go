@@ -18,9 +18,9 @@ type Pruning struct {
 // everything younger than a day.
 var DefaultPruning = Pruning{Keep: metadata.MaxAncestors, Pause: 24 * time.Hour}
 
-// Prune takes old states away, and drafts that were committed or abandoned.
-// No root is lost: every state holds all of them. It returns the tags that
-// are gone. A state that cannot be read is old if it is not among the newest.
+// Prune takes old states away, drafts that were committed or abandoned, and
+// what is listed above the newest state and is no state. No root is lost:
+// every state holds all of them. It returns the tags that are gone.
 func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) {
 	state, err := r.Load(ctx)
 	if err != nil {
@@ -31,13 +31,19 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 		return nil, err
 	}
 	var old []Entry
-	for i, e := range states(entries) {
-		if i >= max(keep.Keep, 1) && e.Version < state.rev.version && r.olderThan(ctx, state.Root(), e, keep.Pause) {
+	oldest := oldestKept(entries, state.rev.version, keep.Keep)
+	for _, e := range states(entries) {
+		switch rev, err := r.readPrunable(ctx, state.Root(), e, oldest, state.rev.version); {
+		case isGarbage(err), rev != nil && e.Version < oldest && r.isOld(state.Root(), rev, keep.Pause):
 			old = append(old, e)
 		}
 	}
 	for _, e := range entries {
-		if e.Draft && r.olderThan(ctx, state.Root(), e, keep.Pause) {
+		if !e.Draft {
+			continue
+		}
+		rev, err := r.readRevision(ctx, state.Root(), e)
+		if isGarbage(err) || err == nil && r.isOld(state.Root(), rev, keep.Pause) {
 			old = append(old, e)
 		}
 	}
@@ -51,12 +57,40 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 	return tags, r.opts.Journal.Delete(ctx, old...)
 }
 
-func (r *Repository) olderThan(ctx context.Context, root *metadata.File, e Entry, d time.Duration) bool {
-	rev, err := r.readRevision(ctx, root, e)
-	if err != nil {
-		// What is no publication is old; what could not be asked is not.
-		return errors.Is(err, errForeign) || errors.Is(err, ErrUnreadable)
+// oldestKept returns the version below which states may go. It counts
+// versions up to the newest and not tags, of which anybody who may push can
+// add any number.
+func oldestKept(entries []Entry, newest int64, n int) int64 {
+	oldest := newest
+	for _, e := range states(entries) {
+		if e.Version < oldest {
+			if n--; n < 1 {
+				break
+			}
+			oldest = e.Version
+		}
 	}
+	return oldest
+}
+
+// readPrunable reads a state that may go: an old one, or one above the newest.
+// The others are not read.
+func (r *Repository) readPrunable(ctx context.Context, root *metadata.File, e Entry, oldest, newest int64) (*revision, error) {
+	if e.Version >= oldest && e.Version <= newest {
+		return nil, nil
+	}
+	return r.readRevision(ctx, root, e)
+}
+
+// isGarbage reports that what was read is no publication. What could not be
+// read just now may be one.
+func isGarbage(err error) bool {
+	return (errors.Is(err, errForeign) || errors.Is(err, ErrUnreadable)) && !errors.Is(err, ErrNotFound)
+}
+
+// isOld reports whether rev was signed longer ago than d, or will be: no
+// honest clock is that far ahead.
+func (r *Repository) isOld(root *metadata.File, rev *revision, d time.Duration) bool {
 	age := r.age(root, rev)
-	return age > d || age < -d // no honest clock is that far ahead
+	return age > d || age < -d
 }

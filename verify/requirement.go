@@ -135,11 +135,9 @@ func (h *hearing) current(context.Context) (Reason, string) {
 	if h.session.err != nil {
 		return fail(h.session.err)
 	}
-	for role, f := range map[string]*metadata.File{
-		metadata.RoleTimestamp: h.session.client.Timestamp(), metadata.RoleSnapshot: h.session.client.Snapshot(),
-	} {
+	for _, f := range []*metadata.File{h.session.client.Timestamp(), h.session.client.Snapshot()} {
 		if f.ExpiredAt(h.now.Add(-h.want.MaxStaleness)) {
-			return fail(&tuf.ExpiredError{Role: role, Version: f.Version, Expires: f.Expires})
+			return fail(&tuf.ExpiredError{Role: f.Type, Version: f.Version, Expires: f.Expires})
 		}
 	}
 	return OK, ""
