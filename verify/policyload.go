@@ -138,7 +138,8 @@ func CheckPolicy(path string, pins *Pins) error {
 }
 
 // DefaultPolicy is a policy to start from: it is valid and lets nothing pass.
-const DefaultPolicy = `# What must vouch for what on this machine, place by place.
+const DefaultPolicy = `# What must vouch for what on this machine, place by place. Every field, unit and
+# reason is explained in docs/policy.md of github.com/carnet-project/carnet.
 version: 1
 
 # Publishers that "carnet trust add" pinned are known by their names. A policy

@@ -18,7 +18,7 @@ func newPolicyInit(c *command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "init",
 		Short:   "Write a policy to start from",
-		Long:    "Init writes a commented policy that lets nothing pass yet. A file that is there is left alone.",
+		Long:    "Init writes a commented policy that lets nothing pass yet; docs/policy.md explains every field. A file that is there is left alone.",
 		Example: "  carnet policy init",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
