@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -86,6 +88,9 @@ func ParseRepository(s, layoutRoot string) (Repository, error) {
 	if !ok || !isHost(host) {
 		return Repository{}, fmt.Errorf("%w: %q: want HOST[:PORT]/PATH or oci:DIR; no registry is assumed", ErrReference, s)
 	}
+	if err := checkHost(host); err != nil {
+		return Repository{}, fmt.Errorf("%w: %q: %w", ErrReference, s, err)
+	}
 	if err := metadata.CheckName(name); err != nil {
 		return Repository{}, fmt.Errorf("%w: %q: %w", ErrReference, s, err)
 	}
@@ -99,6 +104,24 @@ func isHost(s string) bool {
 		return false
 	}
 	return s == "localhost" || strings.ContainsAny(s, ".:")
+}
+
+// checkHost refuses spellings by which one registry has many names: a policy's
+// scopes, credentials and pins go by the name. A port that is the scheme's own
+// is another name all the same: only the connection knows the scheme.
+func checkHost(host string) error {
+	name := host
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		n, err := strconv.ParseUint(host[i+1:], 10, 16)
+		if err != nil || n == 0 || strconv.FormatUint(n, 10) != host[i+1:] {
+			return fmt.Errorf("%q is no port: want a number from 1 to 65535", host[i+1:])
+		}
+		name = host[:i]
+	}
+	if slices.Contains(strings.Split(name, "."), "") {
+		return fmt.Errorf("the host %q has an empty part: write it without a dot at its ends", name)
+	}
+	return nil
 }
 
 func layoutRepository(dir, root string) (Repository, error) {

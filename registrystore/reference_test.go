@@ -18,6 +18,8 @@ var (
 func TestParseReference(t *testing.T) {
 	for in, want := range map[string]registrystore.Reference{
 		"registry.example/net-monitor:1.0":          {Repository: registrystore.Repository{Host: "registry.example", Name: "net-monitor"}, Tag: "1.0"},
+		"registry.example:443/x:1":                  {Repository: registrystore.Repository{Host: "registry.example:443", Name: "x"}, Tag: "1"},
+		"[::1]/x:1":                                 {Repository: registrystore.Repository{Host: "[::1]", Name: "x"}, Tag: "1"},
 		"localhost/x:1":                             {Repository: registrystore.Repository{Host: "localhost", Name: "x"}, Tag: "1"},
 		"[::1]:5000/x:1":                            {Repository: registrystore.Repository{Host: "[::1]:5000", Name: "x"}, Tag: "1"},
 		"registry.example:5000/a/b@sha256:" + hex64: {Repository: registrystore.Repository{Host: "registry.example:5000", Name: "a/b"}, Digest: hexDigest},
@@ -44,6 +46,8 @@ func TestMalformedReferences(t *testing.T) {
 		"registry.example/x@sha256:" + strings.ToUpper(hex64), "registry.example/../x:1", "registry.example//x:1", "https://registry.example/x:1", "u:p@registry.example/x:1",
 		"oci:", "oci::1", "oci:/:1", "oci:dir", "oci:Dir:1", "registry.example/withdrawn:1", "registry.example/a/b/c/d/e/f/g/h/i:1", "registry.example/x:1@", "registry.example/x:" + strings.Repeat("a", 129),
 		"registry.example/x:1\n", "regis try.example/x:1",
+		"registry.example./x:1", "registry.example.:5000/x:1", "registry..example/x:1", ".example/x:1", "./x:1", "../x:1", ":5000/x:1",
+		"registry.example:/x:1", "registry.example:0443/x:1", "registry.example:http/x:1", "registry.example:65536/x:1", "registry.example:0/x:1", "[::1]:/x:1",
 	} {
 		_, err := registrystore.ParseReference(in, "")
 		require.ErrorIs(t, err, registrystore.ErrReference, "%q", in)

@@ -159,6 +159,7 @@ func TestPolicyProblems(t *testing.T) {
 		"one publisher twice": {rule("{name: x, scope: '*', require: [{any: [{publisher: a}, {publisher: a, role: b}], threshold: 2}]}"), "5", "one publisher counts once"},
 		"wildcard inside":     {rule("{name: x, scope: 'r.example/*/b', require: []}"), "5", "a wildcard is"},
 		"two stars":           {rule("{name: x, scope: '**', require: []}"), "5", "want HOST/PATH"},
+		"dot after the host":  {rule("{name: x, scope: 'r.example./a', require: []}"), "5", "without a dot at its ends"},
 		"host alone":          {rule("{name: x, scope: 'r.example', require: []}"), "5", "for a whole registry write r.example/**"},
 		"no host":             {rule("{name: x, scope: 'library/alpine', require: []}"), "5", "no registry is assumed"},
 		"tag in scope":        {rule("{name: x, scope: 'r.example/a:1', require: []}"), "5", "is no repository name"},
