@@ -1,6 +1,7 @@
 package tuf_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -404,4 +405,63 @@ func TestMoreGarbageThanAWriterReadsStopsIt(t *testing.T) {
 	}
 	require.ErrorContains(t, w.meet(nil, target("releases", "app:1", "one"), nil), "carnet prune")
 	require.False(t, w.lookup("app:1").Listed)
+}
+
+// slow is a keyring whose owner takes long over the passphrase of timestamp.
+type slow struct {
+	tuf.Keys
+	signs func(message []byte)
+}
+
+type slowSigner struct {
+	tuf.Signer
+	signs func(message []byte)
+}
+
+func (s slow) Signer(ctx context.Context, key metadata.Key) (tuf.Signer, error) {
+	k, err := s.Keys.Signer(ctx, key)
+	return slowSigner{k, s.signs}, err
+}
+
+func (s slowSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	s.signs(message)
+	return s.Signer.Sign(ctx, message)
+}
+
+// Others pass a draft by that is too old. Its writer may have been young when
+// it began to sign.
+func TestDraftThatGrewOldWhileItWasSealedIsNotCommitted(t *testing.T) {
+	w := newWorld(t)
+	now, tries := fixtures.Epoch, 0
+	opts := w.options(&seat{reg: w.reg})
+	opts.Now = func() time.Time { return now }
+	opts.Keys = slow{w.keys, func(message []byte) {
+		if tries == 1 && bytes.Contains(message, []byte(`"_type":"timestamp"`)) {
+			now = now.Add(tuf.DraftLife)
+		}
+	}}
+	_, err := tuf.NewRepository(opts).Publish(t.Context(), nil, func(ctx context.Context, d *tuf.Draft) error {
+		tries++
+		return target("releases", "app:1", "one")(ctx, d)
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, tries)
+}
+
+// What a writer left behind that crashed is joined, and not adopted: it is
+// too old to be committed, and would be each time.
+func TestOldDraftOfACrashedWriterStopsNobody(t *testing.T) {
+	w := newWorld(t)
+	base := w.newest()
+	w.forge(forged{like: base, version: base.Snapshot.Version + 5, parents: claims(base)})
+	opts := w.options(&seat{reg: w.reg})
+	opts.Now = func() time.Time { return fixtures.Epoch.Add(2 * tuf.DraftLife) }
+	tries := 0
+	_, err := tuf.NewRepository(opts).Publish(t.Context(), nil, func(_ context.Context, d *tuf.Draft) error {
+		tries++
+		d.Force()
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1, tries)
 }

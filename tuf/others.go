@@ -129,7 +129,7 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 		switch {
 		case j == nil: // left to its writers
 			above = max(above, x.version+1)
-		case cur == ours && adopts(ours, x, j):
+		case cur == ours && !w.isOld(x) && adopts(ours, x, j):
 			return x, nil
 		case j.equalsOurs && x.version < cur.version:
 		default:

@@ -225,9 +225,6 @@ func (w *writing) isNew(rev *revision) bool {
 // commit seals rev and stores it: the acknowledgement. What another writer
 // committed already needs no second commit.
 func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
-	if err := w.fresh(rev); err != nil {
-		return nil, err
-	}
 	pub := rev.pub
 	if !rev.committed {
 		sealed, err := w.repo.seal(ctx, w.root, rev)
@@ -238,6 +235,10 @@ func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
 	}
 	timestamp, err := w.repo.accept(ctx, w.root, w.base, pub)
 	if err != nil {
+		return nil, err
+	}
+	// Asked last: to sign may have taken as long as a person takes.
+	if err := w.fresh(rev); err != nil {
 		return nil, err
 	}
 	e := Entry{Root: w.root.Version, Version: rev.version, Digest: rev.id[:12]}
@@ -262,10 +263,15 @@ func (w *writing) fresh(rev *revision) error {
 	if _, locked := w.repo.opts.Journal.(Locker); locked || rev.committed {
 		return nil
 	}
-	if w.repo.age(w.root, rev) > DraftLife/2 {
+	if w.isOld(rev) {
 		return fmt.Errorf("%w: its draft took longer than %s", errStartOver, DraftLife/2)
 	}
 	return nil
+}
+
+// isOld reports whether rev is a draft that must not be committed any more.
+func (w *writing) isOld(rev *revision) bool {
+	return !rev.committed && w.repo.age(w.root, rev) > DraftLife/2
 }
 
 // age is how long ago rev was signed, as its snapshot's expiry tells.
