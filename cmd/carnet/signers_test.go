@@ -76,7 +76,6 @@ type stage struct {
 	*machine
 	trust string
 	repo  *fixtures.Repository
-	ns    string // what target paths begin with
 }
 
 // newStage makes a publisher whose role "releases" is trusted with all names,
