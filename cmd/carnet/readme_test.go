@@ -30,7 +30,7 @@ func TestReadme(t *testing.T) {
 	var script strings.Builder
 	script.WriteString("set -eux\n")
 	for _, b := range blocks {
-		script.WriteString(strings.ReplaceAll(b[1], "localhost:5000", reg.Host))
+		script.WriteString(strings.ReplaceAll(b[1], "localhost:5001", reg.Host))
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	cmd.Dir = dir
