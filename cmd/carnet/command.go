@@ -33,6 +33,7 @@ type command struct {
 	configDir  string
 	registries *registrystore.Registries
 	keystore   *tuf.Keystore
+	typed      [][]byte // passphrases, in this run
 }
 
 func newCommand(stdin io.Reader, stdout, stderr io.Writer) *command {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -137,11 +138,17 @@ func (c *command) unpinned(name string) error {
 }
 
 func (c *command) initKeys(ctx context.Context, f initFlags, spec *tuf.Spec) (err error) {
+	passphrase := sync.OnceValues(func() ([]byte, error) { // one for all
+		if f.noPassphrase {
+			return nil, nil
+		}
+		return c.newPassphrase(ctx, "the keys of "+f.publisher)
+	})
 	one := func(role, named string) ([]metadata.Key, error) {
 		if named != "" {
 			return c.publicKeys([]string{named})
 		}
-		k, err := c.ensureKey(ctx, f.publisher+"-"+role, f.noPassphrase)
+		k, err := c.ensureKey(f.publisher+"-"+role, passphrase)
 		return []metadata.Key{k}, err
 	}
 	if len(f.rootKeys) > 0 {

@@ -50,5 +50,5 @@ func (c *command) passphraseUnless(ctx context.Context, none bool, keys *tuf.Key
 	if err := keys.Free(name); err != nil || none {
 		return nil, err
 	}
-	return c.newPassphrase(ctx, name)
+	return c.newPassphrase(ctx, "key "+name)
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -31,8 +31,9 @@ func (c *command) publicKeys(names []string) ([]metadata.Key, error) {
 	return out, nil
 }
 
-// ensureKey returns the key of that name, made if it is missing.
-func (c *command) ensureKey(ctx context.Context, name string, noPassphrase bool) (metadata.Key, error) {
+// ensureKey returns the key of that name, made if it is missing. It asks for a
+// passphrase, by ask, only to make it; a nil one leaves it unencrypted.
+func (c *command) ensureKey(name string, ask func() ([]byte, error)) (metadata.Key, error) {
 	ks, err := c.keys()
 	if err != nil {
 		return metadata.Key{}, err
@@ -41,7 +42,14 @@ func (c *command) ensureKey(ctx context.Context, name string, noPassphrase bool)
 	if !errors.Is(err, tuf.ErrUnknownName) {
 		return stored.Key, err
 	}
-	if stored, err = c.generateKey(ctx, name, tuf.KeyEd25519, noPassphrase); err == nil {
+	if err := ks.Free(name); err != nil {
+		return metadata.Key{}, err
+	}
+	passphrase, err := ask()
+	if err != nil {
+		return metadata.Key{}, err
+	}
+	if stored, err = ks.Generate(rand.Reader, name, tuf.KeyEd25519, passphrase); err == nil {
 		c.say("made the key %s", name)
 	}
 	return stored.Key, err

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/carnet-project/carnet/tuf"
 )
 
 // passphraseEnv holds the passphrase of all private keys.
@@ -19,18 +21,44 @@ func (c *command) passphrase(ctx context.Context, name string) ([]byte, error) {
 	if p, ok := os.LookupEnv(passphraseEnv); ok {
 		return []byte(p), nil
 	}
-	return c.prompt(ctx, "Passphrase of key "+name+": ")
+	if p := c.typedFor(name); p != nil {
+		return p, nil
+	}
+	p, err := c.prompt(ctx, "Passphrase of key "+name+": ")
+	if err == nil {
+		c.typed = append(c.typed, p)
+	}
+	return p, err
 }
 
-// newPassphrase asks twice for the passphrase of a key that is being made.
-func (c *command) newPassphrase(ctx context.Context, name string) ([]byte, error) {
+// typedFor returns the passphrase that was typed in this run and opens the
+// stored key too, nil for none: few people have one for each key.
+func (c *command) typedFor(name string) []byte {
+	if len(c.typed) == 0 {
+		return nil
+	}
+	raw, err := c.keystore.PrivatePEM(name)
+	if err != nil {
+		return nil
+	}
+	for _, p := range c.typed {
+		if _, err := tuf.DecodePrivateKey(raw, func() ([]byte, error) { return p, nil }); err == nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// newPassphrase asks twice for the passphrase of what is being made: one key,
+// or the keys of a publisher.
+func (c *command) newPassphrase(ctx context.Context, what string) ([]byte, error) {
 	if p, ok := os.LookupEnv(passphraseEnv); ok {
 		if p == "" {
 			return nil, usagef("%s is empty: an empty passphrase protects nothing; give one, or --no-passphrase", passphraseEnv)
 		}
 		return []byte(p), nil
 	}
-	first, err := c.prompt(ctx, "New passphrase for key "+name+": ")
+	first, err := c.prompt(ctx, "New passphrase for "+what+": ")
 	if err != nil {
 		return nil, err
 	}
@@ -38,10 +66,14 @@ func (c *command) newPassphrase(ctx context.Context, name string) ([]byte, error
 		return nil, usagef("an empty passphrase protects nothing: give one, or --no-passphrase")
 	}
 	second, err := c.prompt(ctx, "Once more: ")
-	if err == nil && string(first) != string(second) {
-		err = usagef("the passphrases differ: nothing was stored")
+	if err != nil {
+		return nil, err
 	}
-	return first, err
+	if string(first) != string(second) {
+		return nil, usagef("the passphrases differ: nothing was stored")
+	}
+	c.typed = append(c.typed, first)
+	return first, nil
 }
 
 // prompt reads a line from the terminal without echo.
