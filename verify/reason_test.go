@@ -95,6 +95,8 @@ func TestResolve(t *testing.T) {
 	w.opts.Resolve = true
 	d := w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	require.Equal(t, a.Digest, d.SignedDigest())
+	require.NotEqual(t, a.Digest, d.Digest)
+	require.Contains(t, d.Text(), "use "+a.Digest.String(), "not what is at the tag, which is said too")
 	w.requireReason("HOST/net-monitor:1.0@"+a.Digest.String(), verify.Allowed, verify.OK)
 	other := w.push("net-monitor", "", "other")
 	w.requireReason("HOST/net-monitor:1.0@"+other.Digest.String(), verify.Denied, verify.DigestMismatch)

@@ -80,6 +80,9 @@ func (h *hearing) vouched() string {
 	if h.Age != nil {
 		s += ", " + ago(*h.Age) + " ago"
 	}
+	if at := h.location.digest; at != "" && at != h.SignedDigest { // with Resolve
+		s += fmt.Sprintf("; use %s: the tag has another digest now", h.SignedDigest)
+	}
 	return s
 }
 
