@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -12,18 +13,19 @@ import (
 
 // credentials takes Username and Password for CredentialHost and nobody else,
 // and docker's credentials for all others: those of its file and its helpers.
-// A configuration that cannot be read is an error only if it was named.
+// A configuration that cannot be read is an error if it was named, else when a
+// registry asks for credentials.
 func (r *Registries) credentials() error {
 	if r.opts.Username != "" && r.opts.CredentialHost == "" {
 		return errors.New("a user name without the registry that it is for")
 	}
-	docker := func(context.Context, string) (auth.Credential, error) { return auth.EmptyCredential, nil }
 	store, err := r.credentialStore()
-	switch {
-	case err == nil:
-		docker = credentials.Credential(store)
-	case r.opts.RegistryConfig != "":
+	if err != nil && r.opts.RegistryConfig != "" {
 		return fmt.Errorf("registry configuration %s: %w", r.opts.RegistryConfig, err)
+	}
+	docker := func(context.Context, string) (auth.Credential, error) { return auth.EmptyCredential, err }
+	if store != nil {
+		docker = credentials.Credential(store)
 	}
 	own := auth.Credential{Username: r.opts.Username, Password: r.opts.Password}
 	r.client.Credential = func(ctx context.Context, host string) (auth.Credential, error) {
@@ -35,6 +37,7 @@ func (r *Registries) credentials() error {
 	return nil
 }
 
+// credentialStore returns docker's credentials; nil if nobody can have any.
 func (r *Registries) credentialStore() (credentials.Store, error) {
 	if r.opts.RegistryConfig != "" {
 		if _, err := os.Stat(r.opts.RegistryConfig); err != nil {
@@ -42,5 +45,23 @@ func (r *Registries) credentialStore() (credentials.Store, error) {
 		}
 		return credentials.NewStore(r.opts.RegistryConfig, credentials.StoreOptions{})
 	}
-	return credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	dir, err := dockerFolder()
+	if err != nil {
+		return nil, nil // no home: nobody has logged in here
+	}
+	path := filepath.Join(dir, "config.json")
+	store, err := credentials.NewStore(path, credentials.StoreOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("docker's %s: %w", path, err)
+	}
+	return store, nil
+}
+
+// dockerFolder returns where docker keeps its configuration.
+func dockerFolder() (string, error) {
+	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".docker"), err
 }
