@@ -84,9 +84,12 @@ func ParseRepository(s, layoutRoot string) (Repository, error) {
 	if dir, ok := strings.CutPrefix(s, layoutScheme); ok {
 		return layoutRepository(dir, layoutRoot)
 	}
+	if scheme, _, ok := strings.Cut(s, "://"); ok {
+		return Repository{}, fmt.Errorf("%w: %q: want HOST[:PORT]/PATH or oci:DIR: write it without %s://", ErrReference, s, scheme)
+	}
 	host, name, ok := strings.Cut(s, "/")
 	if !ok || !isHost(host) {
-		return Repository{}, fmt.Errorf("%w: %q: want HOST[:PORT]/PATH or oci:DIR; no registry is assumed", ErrReference, s)
+		return Repository{}, fmt.Errorf("%w: %q: want HOST[:PORT]/PATH or oci:DIR; no registry is assumed: a host has a dot or a port, or is localhost", ErrReference, s)
 	}
 	if err := checkHost(host); err != nil {
 		return Repository{}, fmt.Errorf("%w: %q: %w", ErrReference, s, err)

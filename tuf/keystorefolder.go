@@ -87,7 +87,7 @@ func checkKeyName(name string) error {
 		ok = ok && (letter || i > 0 && (c == '-' || c == '_' || c == '.'))
 	}
 	if !ok {
-		return fmt.Errorf("%w: %.140q cannot be one: 1 to 128 letters, digits, and after the first '-', '_', '.'", ErrUnknownName, name)
+		return fmt.Errorf("%.140q cannot be the name of a key: want 1 to 128 letters, digits, and after the first '-', '_', '.': %w", name, ErrUnknownName)
 	}
 	return nil
 }

@@ -87,6 +87,9 @@ folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
 // markStart notes when a verb runs: all that cobra refuses before, arguments,
 // flags and groups of flags, is wrong usage.
 func (c *command) markStart(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error { return explainArgs(cmd, check(cmd, args)) }
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			c.started = true
@@ -96,6 +99,23 @@ func (c *command) markStart(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		c.markStart(sub)
 	}
+}
+
+// explainArgs adds to what cobra says about arguments which ones are wanted.
+func explainArgs(cmd *cobra.Command, err error) error {
+	var said *exitError
+	if err == nil || errors.As(err, &said) {
+		return err
+	}
+	return usagef("%w: %s (see %s --help)", err, cmd.UseLine(), cmd.CommandPath())
+}
+
+// oneFlag refuses two flags of which one excludes the other.
+func oneFlag(cmd *cobra.Command, a, b string) error {
+	if cmd.Flags().Changed(a) && cmd.Flags().Changed(b) {
+		return usagef("give --%s or --%s, not both", a, b)
+	}
+	return nil
 }
 
 const (

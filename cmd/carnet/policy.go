@@ -1,6 +1,12 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+)
 
 func newPolicy(c *command) *cobra.Command {
 	return group("policy", "Say what must vouch for what", `The policy is the file policy.yaml in the configuration folder. For each
@@ -20,4 +26,16 @@ func (c *command) policyPath(file string) (string, error) {
 		return file, nil
 	}
 	return c.config("policy.yaml")
+}
+
+// policyFile is policyPath for a file that must be there.
+func (c *command) policyFile(file string) (string, error) {
+	path, err := c.policyPath(file)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", usagef("there is no policy at %s: write one with `carnet policy init`, or let one publisher decide with --publisher", path)
+	}
+	return path, nil
 }

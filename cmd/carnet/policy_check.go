@@ -18,7 +18,7 @@ func newPolicyCheck(c *command) *cobra.Command {
 		Example: "  carnet policy check\n  carnet policy check --policy prod.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			path, err := c.policyPath(file)
+			path, err := c.policyFile(file)
 			if err != nil {
 				return err
 			}

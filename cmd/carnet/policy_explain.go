@@ -36,7 +36,7 @@ func newPolicyExplain(c *command) *cobra.Command {
 
 // policy reads the policy file that a verb is about.
 func (c *command) policy(file string) (*verify.Policy, error) {
-	path, err := c.policyPath(file)
+	path, err := c.policyFile(file)
 	if err != nil {
 		return nil, err
 	}

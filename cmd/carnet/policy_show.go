@@ -15,7 +15,7 @@ func newPolicyShow(c *command) *cobra.Command {
 		Example: "  carnet policy show",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			path, err := c.policyPath(file)
+			path, err := c.policyFile(file)
 			if err != nil {
 				return err
 			}

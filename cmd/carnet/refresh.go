@@ -27,7 +27,7 @@ at the next turn. --timeout then bounds each turn.`,
 		Example: "  carnet refresh\n  carnet refresh --every 6h",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if every == 0 {
+			if !cmd.Flags().Changed("every") {
 				return c.refresh(cmd.Context(), trust)
 			}
 			if every < time.Second {

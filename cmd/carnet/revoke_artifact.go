@@ -58,7 +58,10 @@ type withdrawn struct {
 }
 
 func (c *command) revokeArtifact(ctx context.Context, what string, f revokeArtifactFlags) error {
-	if (f.reason == "") != f.undo {
+	if f.reason != "" && f.undo {
+		return usagef("--undo takes no --reason: what is lifted leaves no notice")
+	}
+	if f.reason == "" && !f.undo {
 		return usagef("give --reason TEXT to withdraw, or --undo to lift a withdrawal")
 	}
 	p, err := c.openPublisher(f.trust)

@@ -70,7 +70,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 			threshold = e.RoleKeys.Threshold
 		}
 		if threshold < 1 || threshold > len(keys) {
-			return usagef("%q would have %d keys and a threshold of %d: want 1 to %d", role, len(keys), threshold, len(keys))
+			return usagef("%q would have %d keys and a threshold of %d: want one that its keys can meet: --add a key, or change --threshold", role, len(keys), threshold)
 		}
 		return d.SetKeys(ctx, role, keys, threshold)
 	})

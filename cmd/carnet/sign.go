@@ -33,7 +33,8 @@ at hand. With --recursive everything that refers to the artifact, such as SBOMs 
 scan results, is vouched for too, by digest. With --as an artifact is signed under
 another name than that of the place where it is now.
 
-An interrupted sign can be run again.`,
+To sign again replaces what was signed for the same names: claims are not kept unless
+they are given again. An interrupted sign can be run again.`,
 		Example: "  carnet sign registry.example/net-monitor:1.0 --claim stage=prod\n  carnet sign oci:net-monitor:1.0 --recursive --role releases",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.sign(cmd.Context(), args, f) },

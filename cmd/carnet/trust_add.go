@@ -29,6 +29,9 @@ With the same root again, the repositories are replaced.`,
   carnet trust add wabbit registry.example/trust --root-digest sha256:9b1f...`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneFlag(cmd, "root", "root-digest"); err != nil {
+				return err
+			}
 			pin, err := c.pinFrom(cmd.Context(), args[0], args[1:], file, want)
 			if err != nil {
 				return err
@@ -38,8 +41,6 @@ With the same root again, the repositories are replaced.`,
 	}
 	cmd.Flags().StringVar(&file, "root", "", "the publisher's root `file`")
 	cmd.Flags().StringVar(&want, "root-digest", "", "the root's `digest`, sha256:...")
-	cmd.MarkFlagsOneRequired("root", "root-digest")
-	cmd.MarkFlagsMutuallyExclusive("root", "root-digest")
 	return cmd
 }
 
@@ -50,6 +51,8 @@ func (c *command) pinFrom(ctx context.Context, name string, repositories []strin
 	case err != nil:
 	case file != "":
 		pin.Root, err = readInput(c, file)
+	case want == "":
+		err = usagef("give --root FILE or --root-digest sha256:…, as the publisher gave it to you: nothing is trusted on first use")
 	default:
 		pin.Root, err = c.findRoot(ctx, repositories, want)
 	}

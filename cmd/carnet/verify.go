@@ -42,6 +42,9 @@ not be decided.`,
   docker pull "registry.example/net-monitor@$(carnet verify --resolve -o json registry.example/net-monitor:1.0 | jq -r .results[0].signedDigest)"`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneFlag(cmd, "publisher", "policy"); err != nil {
+				return err
+			}
 			return c.verify(cmd.Context(), f, args)
 		},
 	}
@@ -54,7 +57,6 @@ not be decided.`,
 	set.BoolVar(&f.recursive, "recursive", false, "decide about the manifests of an index and about all that refers to the artifact too")
 	set.Var(&f.at, "at", "decide as of this `time` (RFC 3339) with the metadata of now")
 	set.BoolVar(&f.offline, "offline", false, "open no socket: decide from image layouts and from what was seen before")
-	cmd.MarkFlagsMutuallyExclusive("publisher", "policy")
 	return cmd
 }
 
