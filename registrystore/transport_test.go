@@ -288,3 +288,14 @@ func TestKindsOfErrors(t *testing.T) {
 		})
 	}
 }
+
+// A registry on this machine is spoken to without TLS unless its authority is
+// given: one that wants TLS says no more than 400.
+func TestPlainHTTPToARegistryThatWantsTLS(t *testing.T) {
+	reg := fixtures.Distribution(t, fixtures.WithTLS())
+	regs, err := registrystore.New(registrystore.Options{RegistryConfig: emptyConfig(t)}, nil)
+	require.NoError(t, err)
+	trust, err := regs.OpenTrust(reg.Host + "/trust")
+	require.NoError(t, err)
+	require.ErrorContains(t, trust.Open(ctx), "--ca-file")
+}

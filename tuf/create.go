@@ -85,6 +85,9 @@ func (r *Repository) create(ctx context.Context, spec Spec) ([]byte, *Result, er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := r.alone(ctx, rev, e); err != nil {
+		return nil, nil, err
+	}
 	if err := w.remember(rev, timestamp); err != nil {
 		return root.Raw, nil, err
 	}
@@ -92,6 +95,26 @@ func (r *Repository) create(ctx context.Context, spec Spec) ([]byte, *Result, er
 	res := w.result(pub, timestamp, true)
 	res.Tag = e.Tag
 	return root.Raw, res, nil
+}
+
+// alone makes sure that nobody else made a publisher here at the same time. Who
+// sees another one takes the own state away again; of two at least one does.
+func (r *Repository) alone(ctx context.Context, rev *revision, e Entry) error {
+	entries, err := r.opts.Journal.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range states(entries) {
+		if rev.knows(other) {
+			continue
+		}
+		if _, err := r.opts.Journal.Read(ctx, other); err != nil {
+			continue // garbage is no publisher
+		}
+		err := fmt.Errorf("%w: somebody made one in %s at the same time, %s", ErrExists, r.opts.Journal, other.Tag)
+		return errors.Join(err, r.opts.Journal.Delete(ctx, e))
+	}
+	return nil
 }
 
 func (r *Repository) firstRoot(ctx context.Context, spec Spec) (*metadata.File, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/carnet-project/carnet/fixtures"
@@ -212,4 +213,25 @@ func TestForgedPublicationsAreNotJoined(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, w.lookup("app:evil").Listed)
 	require.True(t, w.lookup("app:1").Listed)
+}
+
+func TestTwoPublishersAreNotMadeInOneRepository(t *testing.T) {
+	w := &world{t: t, reg: &registry{tags: map[string]*tuf.Publication{}, blobs: map[digest.Digest][]byte{}}}
+	w.keys = tuf.Keys{newKey(t), newKey(t)}
+	spec := func(i int) tuf.Spec {
+		list := []metadata.Key{w.keys[i].Key()}
+		return tuf.Spec{Name: "w", Root: list, Targets: list, Withdrawals: list, Snapshot: list, Timestamp: list}
+	}
+	var other error
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		if step == "commit" {
+			s.before = nil
+			_, _, other = tuf.Create(t.Context(), w.options(&seat{reg: w.reg}), spec(1))
+		}
+		return nil
+	}
+	_, _, err := tuf.Create(t.Context(), w.options(s), spec(0))
+	require.NoError(t, other)
+	require.ErrorIs(t, err, tuf.ErrExists)
 }
