@@ -164,9 +164,9 @@ func plain(err error) error {
 	case errors.As(err, &resp):
 		text = fmt.Sprintf("HTTP %d", resp.StatusCode)
 		if resp.StatusCode == http.StatusBadRequest && len(resp.Errors) == 0 && resp.URL != nil && resp.URL.Scheme == "http" {
-		text += ": this was plain HTTP and the registry may want TLS: give --ca-file FILE, or --insecure"
-	}
-	if len(resp.Errors) > 0 {
+			text += ": this was plain HTTP and the registry may want TLS: give --ca-file FILE, or --insecure"
+		}
+		if len(resp.Errors) > 0 {
 			text += ": " + resp.Errors[0].Error()
 		}
 	case errors.Is(err, context.DeadlineExceeded):
