@@ -11,7 +11,7 @@ import (
 
 // errStartOver says that what was made cannot be joined with what is there:
 // it is dropped, the newest state is read and the change made again.
-var errStartOver = errors.New("somebody else published what cannot be joined")
+var errStartOver = errors.New("what others publish meanwhile cannot be joined")
 
 // MaxLeap is how far above its base a writer follows versions. A thief who
 // leaps further locks nobody's joins out (docs/spec.md, "Join").

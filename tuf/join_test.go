@@ -3,6 +3,7 @@ package tuf_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -234,4 +235,27 @@ func TestTwoPublishersAreNotMadeInOneRepository(t *testing.T) {
 	_, _, err := tuf.Create(t.Context(), w.options(s), spec(0))
 	require.NoError(t, other)
 	require.ErrorIs(t, err, tuf.ErrExists)
+}
+
+// Others publish without a pause for longer than one attempt joins: the writer
+// starts over from what they committed, and gets through.
+func TestWriterOutlastsManyOthers(t *testing.T) {
+	w := newWorld(t)
+	n, listing := 0, false
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		if step == "list" && n < 20 && !listing {
+			listing = true
+			n++
+			w.must(target("releases", fmt.Sprintf("other:%d", n), "x"))
+			listing = false
+		}
+		return nil
+	}
+	_, err := w.write(s, target("releases", "app:1", "mine"))
+	require.NoError(t, err)
+	require.True(t, w.lookup("app:1").Listed)
+	for i := 1; i <= n; i++ {
+		require.True(t, w.lookup(fmt.Sprintf("other:%d", i)).Listed)
+	}
 }

@@ -209,7 +209,7 @@ func (w *writing) tooMany(more bool) error {
 		return fmt.Errorf("%w: more than %d publications are listed that are not known here: take what is none, or was given up, away with `carnet prune`",
 			ErrContended, maxReads*(maxRounds+1))
 	}
-	return fmt.Errorf("%w: after %d joins", ErrContended, w.rounds)
+	return fmt.Errorf("%w: %d joins were not enough", errStartOver, w.rounds)
 }
 
 // isNew reports whether rev was made here and not adopted.
