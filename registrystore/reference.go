@@ -168,6 +168,9 @@ func ParseReference(s, layoutRoot string) (Reference, error) {
 	}
 	repo, tag := cutTag(rest)
 	r := Reference{Tag: tag, Digest: d}
+	if r.Repository, err = ParseRepository(repo, layoutRoot); err != nil {
+		return r, err
+	}
 	if tag == "" && d == "" {
 		return r, fmt.Errorf("%w: %q names no tag and no digest: write %s:TAG or %s@sha256:…", ErrReference, s, s, s)
 	}
@@ -176,8 +179,7 @@ func ParseReference(s, layoutRoot string) (Reference, error) {
 			return r, fmt.Errorf("%w: %q: %w", ErrReference, s, err)
 		}
 	}
-	r.Repository, err = ParseRepository(repo, layoutRoot)
-	return r, err
+	return r, nil
 }
 
 func cutDigest(s string) (string, digest.Digest, error) {

@@ -45,6 +45,9 @@ not be decided.`,
 			if err := oneFlag(cmd, "publisher", "policy"); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("publisher") && f.publisher == "" {
+				return usagef("--publisher is empty: name a pinned publisher, or leave it out to decide by the policy")
+			}
 			return c.verify(cmd.Context(), f, args)
 		},
 	}
