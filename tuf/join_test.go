@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
@@ -258,4 +259,57 @@ func TestWriterOutlastsManyOthers(t *testing.T) {
 	for i := 1; i <= n; i++ {
 		require.True(t, w.lookup(fmt.Sprintf("other:%d", i)).Listed)
 	}
+}
+
+// Two drafts change a role whose key the joiner does not have. One writer is
+// dead, the other is about to commit: the joiner gives it the time.
+func TestJoinerWaitsForDraftsThatItCannotJoin(t *testing.T) {
+	w := newWorld(t)
+	app, one := newKey(t), newKey(t)
+	online := w.keys[0]
+	w.keys = append(w.keys, app, one)
+	w.must(w.delegation("apps", "app", 1, app))
+	w.must(w.delegation("ones", "one", 1, one))
+
+	// B has listed, saw nobody, and takes its time before the commit.
+	listed, goOn, done := make(chan bool), make(chan bool), make(chan error)
+	b := &seat{reg: w.reg}
+	b.before = func(step string) error {
+		if step == "commit" {
+			close(listed)
+			<-goOn
+		}
+		return nil
+	}
+	go func() {
+		_, err := w.write(b, target("apps", "app:b", "b"))
+		done <- err
+	}()
+	<-listed
+	// A dies after its draft.
+	dead := &seat{reg: w.reg}
+	dead.before = func(step string) error {
+		if step == "list" {
+			return errCrashed
+		}
+		return nil
+	}
+	_, err := w.write(dead, target("apps", "app:a", "a"))
+	require.ErrorIs(t, err, errCrashed)
+
+	opts := w.options(&seat{reg: w.reg})
+	opts.Keys = tuf.Keys{one, online}
+	waits := 0
+	opts.Wait = func(context.Context, time.Duration) error {
+		if waits++; waits == 2 {
+			close(goOn)
+			require.NoError(t, <-done)
+		}
+		return nil
+	}
+	_, err = tuf.NewRepository(opts).Publish(t.Context(), nil, target("ones", "one:1", "x"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, waits, 2)
+	require.True(t, w.lookup("one:1").Listed)
+	require.True(t, w.lookup("app:b").Listed, "what B was told is committed stays in sight")
 }

@@ -194,9 +194,13 @@ func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) erro
 		w.repo.report("%s is passed by: %v", short(x), err)
 		return nil
 	case errors.Is(err, ErrNoKey):
+		if x.committed && cur != w.own {
+			return fmt.Errorf("%w: %w", errStartOver, err) // cur took a draft that contradicts it
+		}
 		if x.committed {
 			return fmt.Errorf("%s, which others committed, must be joined first: %w", short(x), err)
 		}
+		w.left = true
 		return nil
 	case errors.As(err, &conflict) && cur != w.own:
 		// Perhaps between others, and not with what is wanted here.
@@ -204,6 +208,7 @@ func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) erro
 			return own
 		}
 		if !x.committed {
+			w.left = true
 			return nil
 		}
 		return fmt.Errorf("%w: %w", errStartOver, err)

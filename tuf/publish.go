@@ -15,6 +15,7 @@ import (
 const (
 	maxRounds   = 8 // joins in one attempt
 	maxRestarts = 8 // attempts, each from the newest state
+	patience    = 4 // rounds in which a draft that is left to its writers may be committed
 	// DraftLife is how long a draft that was not committed keeps others from
 	// committing something that contradicts it. Its writer commits within half
 	// of it or starts over.
@@ -100,6 +101,7 @@ type writing struct {
 	listed []Entry              // the last list
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
+	left   bool // the last round left a living draft to its writers
 }
 
 func (w *writing) attempt(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
@@ -180,24 +182,22 @@ func (w *writing) settle(ctx context.Context) (*revision, error) {
 		if err != nil {
 			return nil, err
 		}
+		w.left = false
 		rev, err := w.fold(ctx, ours, others)
-		if err != nil || rev == ours && !more {
+		if err != nil || rev == ours && !more && (!w.left || w.rounds >= patience) {
 			return rev, err
 		}
 		if w.rounds == maxRounds {
 			return nil, w.tooMany(more)
 		}
-		if rev == ours {
-			continue
-		}
-		if w.isNew(rev) {
+		if rev != ours && w.isNew(rev) {
 			w.repo.report("joining what others publish: version %d", rev.version)
 			if err := w.announce(ctx, rev); err != nil {
 				return nil, err
 			}
 		}
-		if ours = rev; w.rounds > 0 {
-			if err := w.repo.pause(ctx, w.rounds); err != nil {
+		if ours = rev; w.rounds > 0 || w.left {
+			if err := w.repo.pause(ctx, w.rounds+1); err != nil {
 				return nil, err
 			}
 		}

@@ -71,7 +71,8 @@ func (s *scenario) run(code int, args ...string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asClient+"=1", "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
+	// The race detector would sleep a second before each process exits.
+	cmd.Env = append(os.Environ(), asClient+"=1", "GORACE=atexit_sleep_ms=0", "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
 	out, _ := cmd.CombinedOutput()
 	require.Equal(s.t, code, cmd.ProcessState.ExitCode(), "%s", out)
 }
