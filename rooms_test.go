@@ -1,6 +1,7 @@
 package carnet_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -196,6 +197,57 @@ func TestViolationsAreFound(t *testing.T) {
 	} {
 		assert.NotEmpty(t, violations(s), "%v", s)
 	}
+}
+
+// Libraries are used by other programs: they do not print, end the process,
+// or read its arguments.
+func TestOnlyToolsPrintAndExit(t *testing.T) {
+	n := 0
+	for _, s := range sources(t) {
+		if rooms[s.room()].tool || strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
+		n++
+		f, err := parser.ParseFile(token.NewFileSet(), s.path, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		assert.Empty(t, toolUses(f), s.path)
+	}
+	require.Greater(t, n, 30, "no sources: the test looked in the wrong place")
+}
+
+func TestToolUsesAreFound(t *testing.T) {
+	for _, body := range []string{
+		`fmt.Println(1)`, `fmt.Printf("")`, `fmt.Fprintln(os.Stderr)`, `os.Stdout.Close()`, `os.Exit(1)`, `_ = os.Args`, `println(1)`, `print(1)`,
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "a.go", "package a\nfunc f() { "+body+" }\n", parser.SkipObjectResolution)
+		require.NoError(t, err)
+		assert.NotEmpty(t, toolUses(f), body)
+	}
+}
+
+// toolUses lists what in a file prints, ends the process or reads its
+// arguments.
+func toolUses(f *ast.File) []string {
+	var out []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			pkg, ok := n.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			name := pkg.Name + "." + n.Sel.Name
+			if strings.HasPrefix(name, "fmt.Print") || slices.Contains([]string{"os.Stdin", "os.Stdout", "os.Stderr", "os.Exit", "os.Args"}, name) {
+				out = append(out, name)
+			}
+		case *ast.CallExpr:
+			if fn, ok := n.Fun.(*ast.Ident); ok && (fn.Name == "print" || fn.Name == "println") {
+				out = append(out, fn.Name)
+			}
+		}
+		return true
+	})
+	return out
 }
 
 func TestTestsMayImportFixtures(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -50,13 +51,14 @@ func TestMissedTargetsAreFound(t *testing.T) {
 			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
 		}
 	}
-	binary, err := os.Executable()
-	require.NoError(t, err)
-	o := options{artifacts: 1000, carnet: binary}
-	if info, err := os.Stat(binary); err != nil || info.Size() >= maxBinary {
-		o.carnet = os.DevNull // a test binary may be large
-	}
+	o := options{artifacts: 1000, carnet: filepath.Join(t.TempDir(), "carnet")}
+	require.Equal(t, []string{"binary: 0 bytes, want less than 25000000"}, missedTargets(o, good()), "there is none")
+	require.NoError(t, os.WriteFile(o.carnet, nil, 0o600))
+	require.NoError(t, os.Truncate(o.carnet, maxBinary-1))
 	require.Empty(t, missedTargets(o, good()))
+	require.NoError(t, os.Truncate(o.carnet, maxBinary))
+	require.Len(t, missedTargets(o, good()), 1)
+	require.NoError(t, os.Truncate(o.carnet, maxBinary-1))
 	for name, spoil := range map[string]func(*row){
 		coldTag:      func(r *row) { r.rounds = 3 },
 		warmTag:      func(r *row) { r.requests = 3 },

@@ -123,7 +123,7 @@ func binarySize(path string) (int64, bool) {
 const (
 	maxStart  = 30 * time.Millisecond // `carnet version`
 	maxOver   = 40 * time.Millisecond // `carnet verify` on a layout, over `carnet version`
-	maxBinary = 25 << 20              // bytes, stripped
+	maxBinary = 25_000_000            // bytes, stripped
 	maxSign   = 20                    // requests of a publication
 )
 

@@ -13,7 +13,7 @@ import (
 
 // Budgets of the binary that users get.
 const (
-	maxBinary  = 25 << 20 // bytes
+	maxBinary  = 25_000_000 // bytes
 	maxStartUp = 30 * time.Millisecond
 )
 
