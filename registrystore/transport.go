@@ -28,6 +28,9 @@ type Options struct {
 	// Offline opens no socket: registries answer from the cache only, image
 	// layouts are read as ever.
 	Offline bool
+	// Trace, if not nil, is told of every request that was sent, by several at
+	// once: method, URL without its query, answer, time. No secret is in it.
+	Trace func(string)
 	// Transport, if not nil, carries every request: for tests.
 	Transport http.RoundTripper
 }
@@ -52,6 +55,9 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 			return nil, err
 		}
 		base = t
+	}
+	if opts.Trace != nil {
+		base = &tracing{base, opts.Trace}
 	}
 	r := &Registries{opts: opts, cache: cache, remotes: map[Repository]*remoteBackend{}}
 	r.client = &auth.Client{

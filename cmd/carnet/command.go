@@ -258,6 +258,9 @@ func (c *command) registryOptions() (registrystore.Options, error) {
 		PlainHTTP: f.plainHTTP, Insecure: f.insecure, CAFile: f.caFile, Username: f.username, CredentialHost: c.loginHost,
 		RegistryConfig: f.registryConfig, LayoutRoot: f.layoutRoot, UserAgent: "carnet/" + version,
 	}
+	if f.verbose {
+		opts.Trace = func(s string) { c.detail("%s", printable(s)) }
+	}
 	if !f.passwordStdin {
 		return opts, nil
 	}

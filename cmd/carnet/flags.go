@@ -33,7 +33,7 @@ func (f *commonFlags) register(root *cobra.Command) {
 	set.StringVar(&f.config, "config", "", "configuration `folder` (default $CARNET_CONFIG, else $XDG_CONFIG_HOME/carnet)")
 	set.StringVar(&f.cache, "cache", "", "cache `folder`, which may be deleted (default $XDG_CACHE_HOME/carnet)")
 	set.VarP(oneOf(&f.output, "text", "json"), "output", "o", "form of the answer: text or json")
-	set.BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what is done")
+	set.BoolVarP(&f.verbose, "verbose", "v", false, "say on standard error what is done, each request included")
 	set.BoolVar(&f.quiet, "quiet", false, "say nothing on standard error but errors")
 	set.BoolVar(&f.noColor, "no-color", false, "no colour on a terminal (as NO_COLOR does)")
 	set.DurationVar(&f.timeout, "timeout", defaultTimeout, "`duration` of the whole command at most, retries included; 0 for no limit")
