@@ -214,6 +214,33 @@ func TestDraftFromTheFutureBlocksNobody(t *testing.T) {
 	require.True(t, w.lookup("app:1").Listed)
 }
 
+// A thief who leaps to a high version takes nobody along: versions cannot go
+// back, and there is a highest one.
+func TestThiefsLeapIsNotFollowed(t *testing.T) {
+	for name, c := range map[string]struct {
+		leap     int64
+		followed bool
+	}{
+		"as far as one may be behind": {tuf.MaxLeap, true},
+		"farther":                     {tuf.MaxLeap + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			base := w.newest()
+			err := w.meet(nil, target("releases", "app:1", "one"), func() {
+				w.forge(forged{like: base, version: base.Snapshot.Version + c.leap, parents: claims(base)})
+			})
+			require.NoError(t, err)
+			want := base.Snapshot.Version + 1
+			if c.followed {
+				want += c.leap
+			}
+			require.Equal(t, want, w.newest().Snapshot.Version)
+			require.True(t, w.lookup("app:1").Listed)
+		})
+	}
+}
+
 // The list of a state's files is signed by nobody: with push access alone
 // anybody can claim that root moved on.
 func TestRootThatNobodySignedStopsNoWriter(t *testing.T) {

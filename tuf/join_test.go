@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -259,6 +260,33 @@ func TestWriterOutlastsManyOthers(t *testing.T) {
 	for i := 1; i <= n; i++ {
 		require.True(t, w.lookup(fmt.Sprintf("other:%d", i)).Listed)
 	}
+}
+
+// Others who change a role of two signatures each time end the attempts of a
+// writer, who says that nothing was committed.
+func TestWriterGivesUpWhenOthersAreAlwaysFirst(t *testing.T) {
+	w := newWorld(t)
+	a, b := newKey(t), newKey(t)
+	w.keys = append(w.keys, a, b)
+	w.must(w.delegation("pairs", "pair", 2, a, b))
+	tries := 0
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		require.NotEqual(t, "commit", step)
+		if step == "push draft" {
+			maps.DeleteFunc(w.reg.tags, func(tag string, _ *tuf.Publication) bool { return tag[0] == 'd' }) // as the writer would
+			w.must(target("pairs", fmt.Sprintf("pair:other-%d", tries), "y"))
+		}
+		return nil
+	}
+	_, err := w.write(s, func(ctx context.Context, d *tuf.Draft) error {
+		tries++
+		return target("pairs", "pair:1", "x")(ctx, d)
+	})
+	require.ErrorIs(t, err, tuf.ErrContended)
+	require.Equal(t, 8, tries)
+	require.False(t, w.lookup("pair:1").Listed)
+	require.True(t, w.lookup("pair:other-8").Listed)
 }
 
 // Two drafts change a role whose key the joiner does not have. One writer is

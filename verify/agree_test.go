@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,6 +117,10 @@ func TestOriginFrom(t *testing.T) {
 	require.Equal(t, "prod/net-monitor:1.0", d.Results[0].Target)
 	require.Equal(t, "net-monitor:1.0", d.Results[1].Target)
 	require.Equal(t, "net-monitor:1.0", d.Results[0].Origin.Target)
+	raw, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"origin":{"publisher":"`+d.Results[0].Origin.Publisher+`","target":"net-monitor:1.0","rootVersion":1,"timestampVersion":3},"revocation":null`)
+	require.Regexp(t, "^[0-9a-f]{32}$", d.Results[0].Origin.Publisher)
 
 	other := originOf(t, acme, "net-monitor:1.0", 1, 3)
 	w.requireReasons(promote(other), verify.Denied, verify.OK, verify.NotListed)
