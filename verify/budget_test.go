@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,6 +61,31 @@ func TestBudgetColdOfLargeFiles(t *testing.T) {
 	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	require.Equal(t, 1, rounds.Count())
 	require.Len(t, w.reg.Requests(), 2)
+}
+
+// A repository without a usable latest, as where tags cannot be moved, costs two
+// rounds more: the list of tags, and the highest state of it.
+func TestBudgetWithoutLatest(t *testing.T) {
+	for name, options := range map[string][]fixtures.Option{
+		"missing": nil, "never moved": {fixtures.WithImmutableTags(http.StatusConflict)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.reg = fixtures.Registry11(t, options...)
+			w.wabbit = w.publisher("wabbit")
+			w.policy(wabbitOnly)
+			w.signed("net-monitor", "1.0", "one")
+			if options == nil {
+				w.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/latest"), Then: fixtures.Status(http.StatusNotFound)})
+			}
+			rounds := fixtures.CountRounds(t, w.reg)
+			for _, state := range []string{"cold", "warm"} {
+				rounds.Reset()
+				w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+				require.LessOrEqual(t, rounds.Count(), 3, "%s: %s", state, w.reg.Requests())
+			}
+		})
+	}
 }
 
 // bulk is so much that the role that vouches for it is not inlined.
