@@ -265,6 +265,33 @@ func TestLinksInALayout(t *testing.T) {
 	require.Equal(t, "mine", string(raw))
 }
 
+// What is no file is not opened: a pipe that nobody writes to never ends.
+func TestPipesInALayout(t *testing.T) {
+	for name, part := range map[string]string{"index": "index.json", "blob": "blob"} {
+		t.Run(name, func(t *testing.T) {
+			p := onLayout(t)
+			image := p.raw(t).PushImage(t, "1.0", "hello")
+			path := filepath.Join(p.dir, part)
+			if part == "blob" {
+				path = filepath.Join(p.dir, "blobs", "sha256", image.Digest.Encoded())
+			}
+			require.NoError(t, os.Remove(path))
+			require.NoError(t, syscall.Mkfifo(path, 0o600))
+			done := make(chan error, 1)
+			go func() {
+				_, err := p.artifacts(t).Read(ctx, p.ref(t, ":1.0"))
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				require.ErrorIs(t, err, registrystore.ErrCorrupt)
+			case <-time.After(10 * time.Second):
+				t.Fatal("a pipe is waited for")
+			}
+		})
+	}
+}
+
 // A tag that stands for two manifests is not chosen from.
 func TestAmbiguousTag(t *testing.T) {
 	p := onLayout(t)
