@@ -83,3 +83,16 @@ func TestEveryFieldAndReasonIsDocumented(t *testing.T) {
 		require.Contains(t, string(doc), "\n| `"+w+"` |", "not in a table: %s", w)
 	}
 }
+
+// Every field of verify -o json is documented.
+func TestEveryFieldOfADecisionIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/policy.md")
+	require.NoError(t, err)
+	code, err := os.ReadFile("decision.go")
+	require.NoError(t, err)
+	fields := regexp.MustCompile("`json:\"([a-zA-Z]+)\"`").FindAllStringSubmatch(string(code), -1)
+	require.Greater(t, len(fields), 25)
+	for _, f := range fields {
+		require.Regexp(t, "(?m)^\\| [^|]*`"+f[1]+"`[^|]* \\|", string(doc), "not in a table: %s", f[1])
+	}
+}
