@@ -44,6 +44,7 @@ type seat struct {
 	reg    *registry
 	before func(step string) error
 	hide   func(tags []string) []string // entries that a list leaves out
+	delete bool                         // the registry deletes tags
 	open   *tuf.Publication
 }
 
@@ -115,7 +116,10 @@ func (s *seat) List(context.Context) ([]tuf.Entry, error) {
 }
 
 func (s *seat) Read(_ context.Context, e tuf.Entry) (*tuf.Publication, error) {
-	return s.reg.tags[e.Tag], nil
+	if p := s.reg.tags[e.Tag]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("%w: %w: %s", tuf.ErrUnreadable, tuf.ErrNotFound, e.Tag)
 }
 
 func (s *seat) Fetch(_ context.Context, f tuf.File) ([]byte, error) {
@@ -157,7 +161,18 @@ func (s *seat) Advance(_ context.Context, p *tuf.Publication) error {
 	return nil
 }
 
-func (s *seat) Delete(context.Context, ...tuf.Entry) error { return errors.New("no delete here") }
+func (s *seat) Delete(_ context.Context, entries ...tuf.Entry) error {
+	if !s.delete {
+		return errors.New("no delete here")
+	}
+	if err := s.step("delete"); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		delete(s.reg.tags, e.Tag)
+	}
+	return nil
+}
 
 func parse(tag string) tuf.Entry {
 	e := tuf.Entry{Tag: tag, Draft: tag[0] == 'd', Root: 1}
@@ -227,6 +242,7 @@ type schedule struct {
 	options []int
 	at      int
 	random  *mathrand.Rand // or nil: depth first
+	order   []int          // of the writers, or nil: all alike
 }
 
 func (s *schedule) pick(n int) int {
@@ -240,6 +256,26 @@ func (s *schedule) pick(n int) int {
 	c := s.choices[s.at] % n
 	s.at++
 	return c
+}
+
+// turn picks whose step is next. With an order, writers run one after the
+// other and are put behind all others now and then: so some are slow.
+func (s *schedule) turn(waiting []turn) int {
+	if s.order == nil {
+		return s.pick(len(waiting))
+	}
+	for at, writer := range s.order {
+		i := slices.IndexFunc(waiting, func(t turn) bool { return t.writer == writer })
+		if i < 0 {
+			continue
+		}
+		if s.random.IntN(8) > 0 {
+			return i
+		}
+		s.order = append(slices.Delete(slices.Clone(s.order), at, at+1), writer)
+		return s.turn(waiting)
+	}
+	panic("nobody waits")
 }
 
 // next moves on to the next list of choices, depth first.
@@ -267,10 +303,13 @@ type turn struct {
 // search says what may happen in a run.
 type search struct {
 	writers int
-	refresh bool   // all but the first writer only refresh
-	crash   bool   // one writer may crash before any of its steps
-	hide    bool   // a list may leave out its last entry
-	seed    uint64 // not 0: random schedules instead of all
+	refresh bool                      // all but the first writer only refresh
+	crash   bool                      // one writer may crash before any of its steps
+	hide    bool                      // a list may leave out its last entry
+	seed    uint64                    // not 0: random schedules instead of all
+	delete  bool                      // drafts can be deleted
+	keys    func(writer int) tuf.Keys // or nil: everybody has all
+	among   []string                  // what a crowd does, or nil: anything
 	change  func(writer int) func(context.Context, *tuf.Draft) error
 }
 
@@ -288,7 +327,7 @@ func (w *world) run(s *schedule, cfg search) *outcome {
 	out := &outcome{reg: reg, errs: make([]error, cfg.writers)}
 	dead := make([]bool, cfg.writers)
 	for i := range cfg.writers {
-		st := &seat{reg: reg}
+		st := &seat{reg: reg, delete: cfg.delete}
 		st.before = func(step string) error {
 			if dead[i] {
 				return errCrashed
@@ -306,7 +345,11 @@ func (w *world) run(s *schedule, cfg search) *outcome {
 			}
 		}
 		go func() {
-			_, err := w.write(st, cfg.change(i))
+			opts := w.options(st)
+			if cfg.keys != nil {
+				opts.Keys = cfg.keys(i)
+			}
+			_, err := tuf.NewRepository(opts).Publish(w.t.Context(), nil, cfg.change(i))
 			turns <- turn{writer: i, done: true, err: err}
 		}()
 	}
@@ -326,7 +369,7 @@ func (w *world) run(s *schedule, cfg search) *outcome {
 			break
 		}
 		slices.SortFunc(waiting, func(a, b turn) int { return a.writer - b.writer })
-		t := waiting[s.pick(len(waiting))]
+		t := waiting[s.turn(waiting)]
 		waiting = slices.DeleteFunc(waiting, func(o turn) bool { return o.writer == t.writer })
 		if !crashed && t.step != "read latest" && s.pick(2) == 1 {
 			crashed, dead[t.writer] = true, true

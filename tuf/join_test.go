@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -340,4 +341,49 @@ func TestJoinerWaitsForDraftsThatItCannotJoin(t *testing.T) {
 	require.GreaterOrEqual(t, waits, 2)
 	require.True(t, w.lookup("one:1").Listed)
 	require.True(t, w.lookup("app:b").Listed, "what B was told is committed stays in sight")
+}
+
+// The joiner has given up waiting and committed without what B, whose signer
+// is a slow person, commits then: B must not be told that all is well while
+// every reader takes the joiner's.
+func TestWriterWhoseStateIsHiddenWhenItIsCommittedJoinsAgain(t *testing.T) {
+	w := newWorld(t)
+	app, one := newKey(t), newKey(t)
+	online := w.keys[0]
+	w.keys = append(w.keys, app, one)
+	w.must(w.delegation("apps", "app", 1, app))
+	w.must(w.delegation("ones", "one", 1, one))
+	s := &seat{reg: w.reg}
+	s.before = func(step string) error {
+		if step != "commit" {
+			return nil
+		}
+		s.before = nil
+		drafts := slices.Collect(maps.Keys(w.reg.tags))
+		// Two who do not see B's draft die after they joined each other: the
+		// joiner takes theirs, which is of a higher version.
+		blind := func(tags []string) []string {
+			return slices.DeleteFunc(tags, func(tag string) bool { return slices.Contains(drafts, tag) })
+		}
+		for i, end := range []string{"list", "commit"} {
+			dead := &seat{reg: w.reg, before: diesBefore(end), hide: blind}
+			_, err := w.write(dead, target("apps", fmt.Sprintf("app:%d", i), "x"))
+			require.ErrorIs(t, err, errCrashed)
+		}
+		require.NoError(t, w.meet(tuf.Keys{one, online}, target("ones", "one:1", "x"), nil))
+		return nil
+	}
+	_, err := w.write(s, target("apps", "app:b", "b"))
+	require.NoError(t, err)
+	require.True(t, w.lookup("one:1").Listed)
+	require.True(t, w.lookup("app:b").Listed)
+}
+
+func diesBefore(step string) func(string) error {
+	return func(s string) error {
+		if s == step {
+			return errCrashed
+		}
+		return nil
+	}
 }

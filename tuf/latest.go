@@ -10,8 +10,8 @@ import (
 // advance points latest at the greatest state: at ours, and if a list then
 // shows a greater one that is properly signed, at that; a write that failed is
 // made once more after the list (docs/spec.md, "Latest"). Latest is a hint: a
-// failure is reported and changes nothing.
-func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publication, at Entry) {
+// failure is reported and changes nothing. It returns the greater state, or nil.
+func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publication, at Entry) (above *revision) {
 	for n := 0; n < 2 && (n == 0 || ctx.Err() == nil); n++ {
 		moved := r.opts.Journal.Advance(ctx, pub)
 		rev, e, err := r.greater(ctx, root, at)
@@ -19,14 +19,15 @@ func (r *Repository) advance(ctx context.Context, root *metadata.File, pub *Publ
 			r.report("the list of tags could not be read after the publication: %v", err)
 		}
 		if rev != nil {
-			pub, at = rev.pub, e
+			pub, at, above = rev.pub, e, rev
 		}
 		if moved != nil {
 			r.report("the tag latest was not moved: %v", moved)
 		} else if rev == nil {
-			return
+			return above
 		}
 	}
+	return above
 }
 
 // greater returns the greatest listed state above at that can be read and is

@@ -56,8 +56,9 @@ func (r *Repository) Publish(ctx context.Context, paths []string, change func(co
 
 func (r *Repository) publish(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
 	void := map[string]bool{}
+	hidden := false
 	for attempt := 1; ; attempt++ {
-		w := &writing{repo: r, seen: map[string]*revision{}, void: void}
+		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden}
 		res, err := w.attempt(ctx, paths, change)
 		if err == nil {
 			return res, nil
@@ -65,11 +66,15 @@ func (r *Repository) publish(ctx context.Context, paths []string, change func(co
 		for _, e := range w.drafts {
 			void[e.Tag] = true
 		}
-		w.abandon(ctx, err)
-		if !errors.Is(err, errStartOver) {
-			return nil, err
+		if hidden = hidden || errors.Is(err, errHidden); !errors.Is(err, errHidden) {
+			w.abandon(ctx, err)
 		}
-		if attempt == maxRestarts {
+		switch over := !errors.Is(err, errStartOver); {
+		case hidden && (over || attempt == maxRestarts):
+			return nil, fmt.Errorf("%w: it was committed, and what others committed hides it: %w", ErrOutcomeUnknown, err)
+		case over:
+			return nil, err
+		case attempt == maxRestarts:
 			return nil, fmt.Errorf("%w: %w", ErrContended, err)
 		}
 		r.report("%v: starting over from the newest state", err)
@@ -102,6 +107,7 @@ type writing struct {
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
 	left   bool // the last round left a living draft to its writers
+	again  bool // an earlier attempt was committed and is hidden: it must be joined
 }
 
 func (w *writing) attempt(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
@@ -114,7 +120,7 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 		return nil, err
 	}
 	w.root, w.base = state.Root(), state.rev
-	if len(d.edited) == 0 && !d.forced {
+	if len(d.edited) == 0 && !d.forced && !w.again {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
 	}
 	if d.forced {
@@ -252,10 +258,28 @@ func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
 	if err := w.remember(rev, timestamp); err != nil {
 		return nil, err
 	}
-	w.repo.advance(ctx, w.root, pub, e)
+	above := w.repo.advance(ctx, w.root, pub, e)
 	res := w.result(pub, timestamp, true)
 	res.Tag = e.Tag
+	if above != nil && w.lacks(ctx, above, rev) {
+		return nil, fmt.Errorf("%w: %s is committed, and readers take %s, which lacks it", errHidden, short(rev), short(above))
+	}
 	return res, nil
+}
+
+// errHidden says that what was committed must be joined with a greater state,
+// which somebody committed who could not wait for it (docs/spec.md,
+// "Publication", step 6).
+var errHidden = fmt.Errorf("%w: hidden", errStartOver)
+
+// lacks reports whether above, a greater state than rev, is without something
+// that rev says.
+func (w *writing) lacks(ctx context.Context, above, rev *revision) bool {
+	if above.descends(rev) {
+		return false
+	}
+	j, err := w.joinOne(ctx, above, rev)
+	return err != nil || j == nil || !j.equalsOurs
 }
 
 // fresh refuses to commit a draft so old that others may pass it by.
