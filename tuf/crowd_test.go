@@ -126,6 +126,10 @@ func (c *crowd) play(run int, cfg search) (done int) {
 
 // What can be refused: two entries for one path, and nothing else.
 func TestCrowds(t *testing.T) {
+	runs := 150
+	if underRace {
+		runs = 15
+	}
 	for name, cfg := range map[string]search{
 		"three writers":                          {writers: 3, seed: 1},
 		"four writers, drafts go":                {writers: 4, seed: 2, delete: true},
@@ -137,10 +141,65 @@ func TestCrowds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCrowd(t)
 			done := 0
-			for run := range 150 {
+			for run := range runs {
 				done += c.play(run, cfg)
 			}
-			require.Greater(t, done, 150)
+			require.Greater(t, done, runs)
 		})
 	}
+}
+
+// A writer that fails takes its drafts away, but none that others may commit:
+// who comes after that would not see what they commit.
+func TestDraftThatOthersMayCommitIsNotTakenAway(t *testing.T) {
+	c := newCrowd(t)
+	write := func(writer int, name string, before func(step string) error) error {
+		t.Helper()
+		all := c.deeds(writer)
+		d := all[slices.IndexFunc(all, func(d deed) bool { return d.name == name })]
+		opts := c.options(&seat{reg: c.reg, delete: true, before: before})
+		opts.Keys = d.keys
+		_, err := tuf.NewRepository(opts).Publish(t.Context(), nil, d.change)
+		return err
+	}
+	// A joins B's draft and that of a dead writer, and waits before it lists again.
+	joined, goOn, failed := make(chan bool), make(chan bool), make(chan error)
+	lists := 0
+	a := func(step string) error {
+		if step != "list" {
+			return nil
+		}
+		switch lists++; lists {
+		case 2:
+			require.ErrorIs(t, write(2, "adds to twos", diesBefore("list", "delete")), errCrashed)
+		case 3:
+			close(joined)
+			<-goOn
+		}
+		return nil
+	}
+	started, committed := false, false
+	err := write(1, "refreshes", func(step string) error {
+		switch {
+		case step == "list" && !started:
+			started = true
+			go func() { failed <- write(0, "contends", a) }()
+			<-joined
+		case step == "commit": // of what A joined
+			committed = true
+			require.ErrorIs(t, write(2, "contends", diesBefore("list", "delete")), errCrashed)
+			close(goOn)
+			conflict := (*tuf.ConflictError)(nil)
+			require.ErrorAs(t, <-failed, &conflict)
+			require.NoError(t, write(3, "adds to ones", nil))
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, committed)
+	cl, err := c.reader(c.reg, tuf.MemoryStore{})
+	require.NoError(t, err)
+	f, err := cl.Lookup(t.Context(), "one:3")
+	require.NoError(t, err)
+	require.True(t, f.Listed)
 }

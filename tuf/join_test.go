@@ -379,9 +379,9 @@ func TestWriterWhoseStateIsHiddenWhenItIsCommittedJoinsAgain(t *testing.T) {
 	require.True(t, w.lookup("app:b").Listed)
 }
 
-func diesBefore(step string) func(string) error {
+func diesBefore(steps ...string) func(string) error {
 	return func(s string) error {
-		if s == step {
+		if slices.Contains(steps, s) {
 			return errCrashed
 		}
 		return nil

@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -49,3 +50,18 @@ func (r *Repository) greater(ctx context.Context, root *metadata.File, at Entry)
 
 // maxTries is how many listed states that cannot be read are passed by.
 const maxTries = 4
+
+// errHidden says that what was committed must be joined with a greater state,
+// which somebody committed who could not wait for it (docs/spec.md,
+// "Publication", step 6).
+var errHidden = fmt.Errorf("%w: hidden", errStartOver)
+
+// lacks reports whether above, a greater state than rev, is without something
+// that rev says.
+func (w *writing) lacks(ctx context.Context, above, rev *revision) bool {
+	if above.descends(rev) {
+		return false
+	}
+	j, err := w.joinOne(ctx, above, rev)
+	return err != nil || j == nil || !j.equalsOurs
+}

@@ -149,15 +149,18 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 }
 
 // adopts reports whether x contains ours and is greater: more content, then
-// version, then digest.
+// version, then digest. A draft must name ours among its parents, or say the
+// same in the same version: another one may be taken away by its writer, and
+// then who comes later joins ours, in a version that x would hide.
 func adopts(ours, x *revision, j *joined) bool {
+	stays := x.committed || x.contains(ours.id)
 	if !j.equalsTheirs {
 		return false
 	}
 	if j.equalsOurs {
-		return compareRevisions(x, ours) > 0
+		return compareRevisions(x, ours) > 0 && (stays || x.version == ours.version)
 	}
-	return x.version >= ours.version
+	return x.version >= ours.version && stays
 }
 
 // joinOne joins x into cur. It returns nil if x is a draft that is left to

@@ -167,15 +167,16 @@ func (w *writing) announce(ctx context.Context, rev *revision) error {
 	return err
 }
 
-// abandon takes the drafts of a failed attempt away, as far as the registry
-// lets it, so that they stand in nobody's way.
+// abandon takes the first draft of a failed attempt away, as far as the
+// registry lets it, so that it stands in nobody's way. What was joined stays:
+// others may have adopted it and commit it.
 func (w *writing) abandon(ctx context.Context, cause error) {
 	if len(w.drafts) == 0 || errors.Is(cause, ErrOutcomeUnknown) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := w.repo.opts.Journal.Delete(ctx, w.drafts...); err != nil {
+	if err := w.repo.opts.Journal.Delete(ctx, w.drafts[0]); err != nil {
 		w.repo.report("the draft %s stays: %v", w.drafts[0].Tag, err)
 	}
 }
@@ -265,21 +266,6 @@ func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
 		return nil, fmt.Errorf("%w: %s is committed, and readers take %s, which lacks it", errHidden, short(rev), short(above))
 	}
 	return res, nil
-}
-
-// errHidden says that what was committed must be joined with a greater state,
-// which somebody committed who could not wait for it (docs/spec.md,
-// "Publication", step 6).
-var errHidden = fmt.Errorf("%w: hidden", errStartOver)
-
-// lacks reports whether above, a greater state than rev, is without something
-// that rev says.
-func (w *writing) lacks(ctx context.Context, above, rev *revision) bool {
-	if above.descends(rev) {
-		return false
-	}
-	j, err := w.joinOne(ctx, above, rev)
-	return err != nil || j == nil || !j.equalsOurs
 }
 
 // fresh refuses to commit a draft so old that others may pass it by.
