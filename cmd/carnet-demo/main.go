@@ -57,7 +57,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	set.SetOutput(io.Discard) // errors are told by main
 	dir := set.String("dir", "", "new folder to play in, which is kept")
 	lifetime := set.Duration("lifetime", 15*time.Second, "of the timestamp")
-	if err := set.Parse(args); err != nil {
+	err := set.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, err := io.WriteString(out, usageText)
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	switch rest := set.Args(); {
