@@ -29,6 +29,7 @@ type room struct {
 var (
 	oci     = []string{"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec"}
 	keys    = []string{"github.com/sigstore/sigstore/pkg/", "github.com/secure-systems-lab/go-securesystemslib"}
+	tokens  = []string{"github.com/miekg/pkcs11"}
 	flock   = []string{"github.com/gofrs/flock"}
 	oras    = []string{"oras.land/oras-go/v2"}
 	yaml    = []string{"go.yaml.in/yaml/v3"}
@@ -45,6 +46,7 @@ var rooms = map[string]room{
 	"metadata":      {pure: true, modules: oci},
 	"delegations":   {pure: true, modules: oci, rooms: []string{"metadata"}},
 	"tuf":           {modules: slices.Concat(oci, keys, sync), rooms: []string{"metadata", "delegations"}},
+	keysElsewhere:   {modules: slices.Concat(keys, tokens), rooms: []string{"metadata", "tuf"}},
 	"revocation":    {modules: slices.Concat(oci, sync), rooms: []string{"metadata", "delegations", "tuf"}},
 	"registrystore": {modules: slices.Concat(oci, oras, flock, sync), rooms: []string{"metadata", "tuf"}},
 	"verify":        {modules: slices.Concat(oci, yaml, flock, sync), rooms: []string{"metadata", "delegations", "tuf", "revocation", "registrystore"}},
@@ -56,7 +58,7 @@ var rooms = map[string]room{
 	"cmd": {
 		tool:    true,
 		modules: slices.Concat(oci, sync, command),
-		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
+		rooms:   []string{"metadata", "delegations", "tuf", keysElsewhere, "revocation", "registrystore", "verify"},
 	},
 	benchmark: {
 		tool:    true,
@@ -67,6 +69,12 @@ var rooms = map[string]room{
 
 // benchmark is a command that nobody installs: it may use what tests use.
 const benchmark = "cmd/carnet-bench"
+
+// keysElsewhere is a room inside of another: who verifies does not pull it in.
+const keysElsewhere = "tuf/signers"
+
+// inner are the rooms that lie inside of another.
+var inner = []string{benchmark, keysElsewhere}
 
 // servers is what the registries in process need beside themselves.
 var servers = []string{"github.com/go-jose/go-jose/v4", "github.com/sirupsen/logrus"}
@@ -84,11 +92,16 @@ type source struct {
 	imports []string
 }
 
-func (s source) room() string {
-	if strings.HasPrefix(s.path, benchmark+"/") {
-		return benchmark
+func (s source) room() string { return roomOf(s.path) }
+
+// roomOf returns the room of a path below the module's root.
+func roomOf(path string) string {
+	for _, room := range inner {
+		if strings.HasPrefix(path+"/", room+"/") {
+			return room
+		}
 	}
-	first, _, _ := strings.Cut(s.path, "/")
+	first, _, _ := strings.Cut(path, "/")
 	return first
 }
 
@@ -122,8 +135,7 @@ func violations(s source) []string {
 
 func (r room) allows(name, imp string) bool {
 	if own, ok := strings.CutPrefix(imp, module); ok {
-		first, _, _ := strings.Cut(own, "/")
-		return first == name || slices.Contains(r.rooms, first)
+		return roomOf(own) == name || slices.Contains(r.rooms, roomOf(own))
 	}
 	if host, _, _ := strings.Cut(imp, "/"); strings.Contains(host, ".") {
 		return slices.ContainsFunc(r.modules, func(m string) bool { return strings.HasPrefix(imp, m) })
@@ -186,6 +198,9 @@ func TestViolationsAreFound(t *testing.T) {
 		{"tuf/a.go", "tuf", []string{"github.com/theupdateframework/go-tuf/v2/metadata"}},
 		{"tuf/a.go", "tuf", []string{"github.com/stretchr/testify/require"}},
 		{"tuf/a_test.go", "tuf", []string{module + "fixtures"}},
+		{"tuf/a.go", "tuf", []string{module + "tuf/signers"}},
+		{"verify/a.go", "verify", []string{module + "tuf/signers"}},
+		{"verify/a.go", "verify", []string{"github.com/miekg/pkcs11"}},
 		{"verify/a.go", "verify", []string{"log/slog"}},
 		{"verify/a.go", "verify", []string{module + "fixtures"}},
 		{"verify/a.go", "verify", []string{"oras.land/oras-go/v2"}},

@@ -72,6 +72,16 @@ func publicKey(k metadata.Key) (crypto.PublicKey, crypto.Hash, error) {
 	return nil, 0, fmt.Errorf("%w: type %.40q with scheme %.40q", ErrUnknownKey, k.Type, k.Scheme)
 }
 
+// SchemeHash returns the hash that the key's scheme signs over; 0 for Ed25519,
+// which takes the message itself, and for keys that are unusable.
+func SchemeHash(k metadata.Key) crypto.Hash {
+	_, hash, err := publicKey(k)
+	if err != nil {
+		return 0
+	}
+	return hash
+}
+
 // material reads keyval.public: raw Ed25519 in hexadecimal, else PEM.
 func material(k metadata.Key) (crypto.PublicKey, error) {
 	if k.Type == "ed25519" {

@@ -3,6 +3,7 @@ package tuf
 import (
 	"crypto"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -42,13 +43,17 @@ func EncodePrivateKey(k *SoftKey, passphrase []byte) ([]byte, error) {
 }
 
 // DecodePrivateKey reads a private key from PEM: PKCS#8, SEC 1 and PKCS#1,
-// plain or encrypted as sigstore and OpenSSL do. Ask is called for the
-// passphrase if one is needed; nil stands for "there is none". It fails with
-// ErrPassphrase if the passphrase is wrong.
+// plain or encrypted as sigstore (cosign included) and OpenSSL do, that is
+// PBES2 with PBKDF2 or scrypt, and the older PEM encryption. Ask is called for
+// the passphrase if one is needed; nil stands for "there is none". It fails
+// with ErrPassphrase if the passphrase is wrong.
 func DecodePrivateKey(raw []byte, ask func() ([]byte, error)) (*SoftKey, error) {
 	var asked bool
 	var askErr error
-	private, err := cryptoutils.UnmarshalPEMToPrivateKey(raw, func(bool) ([]byte, error) {
+	if err := checkCost(raw); err != nil {
+		return nil, err
+	}
+	private, err := unmarshal(raw, func(bool) ([]byte, error) {
 		asked = true
 		var pass []byte
 		if pass, askErr = askFor(ask); askErr != nil {
@@ -69,6 +74,17 @@ func DecodePrivateKey(raw []byte, ask func() ([]byte, error)) (*SoftKey, error) 
 		return nil, fmt.Errorf("%w: a %T", ErrUnknownKey, private)
 	}
 	return SoftKeyFrom(signer)
+}
+
+// unmarshal reads PEM. Of an encrypted file that is damaged the parser takes
+// lengths for granted, and panics.
+func unmarshal(raw []byte, pass cryptoutils.PassFunc) (private crypto.PrivateKey, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the private key is damaged: %v", r)
+		}
+	}()
+	return cryptoutils.UnmarshalPEMToPrivateKey(raw, pass)
 }
 
 func askFor(ask func() ([]byte, error)) ([]byte, error) {
@@ -107,6 +123,19 @@ func DecodePublicKey(raw []byte) (metadata.Key, error) {
 	if err != nil {
 		return metadata.Key{}, fmt.Errorf("no public key, in PEM or TUF's JSON: %w", err)
 	}
+	if holdsPrivate(raw) { // unknown members are kept, and would be published
+		return metadata.Key{}, fmt.Errorf("%w: a private key where only a public one may stand", ErrUnknownKey)
+	}
 	_, _, err = publicKey(k)
 	return k, err
+}
+
+// holdsPrivate reports whether TUF's JSON of a key has a private part.
+func holdsPrivate(raw []byte) bool {
+	var k struct {
+		Keyval map[string]json.RawMessage `json:"keyval"`
+	}
+	err := json.Unmarshal(raw, &k)
+	_, ok := k.Keyval["private"]
+	return err != nil || ok
 }

@@ -17,41 +17,50 @@ var (
 	ErrUnknownName = errors.New("no key of that name")
 	// ErrKeyExists says that a name is taken; keys are never overwritten.
 	ErrKeyExists = errors.New("a key of that name exists")
+	// ErrOtherKey says that the private key is not that of the public key which
+	// is stored: a file was exchanged, or an alias was moved to another key.
+	ErrOtherKey = errors.New("not the key that was stored")
 )
 
 // What a key's folder holds.
 const (
-	privateFile = "private.pem" // absent if only the public key is known
-	publicFile  = "public.json" // TUF's JSON
+	publicFile    = "public.json" // TUF's JSON
+	privateFile   = "private.pem" // or
+	referenceFile = "uri"         // where the private key is; without both only the public key is known
 )
 
 // Keystore keeps keys in a folder, each in a folder of its own: the public key
-// readable as TUF's JSON, the private key as PEM, encrypted unless it was
-// stored without a passphrase. Only the owner can read any of it. A key is
-// there as a whole or not at all, and is never overwritten.
+// readable as TUF's JSON, and the private key as PEM, encrypted unless it was
+// stored without a passphrase, or the URI of the place where it is. Only the
+// owner can read any of it. A key is there as a whole or not at all, and is
+// never overwritten. Its public key is what binds it: a private key that does
+// not fit is refused, wherever it comes from.
 //
 // It is a [Keyring], and safe for concurrent use.
 type Keystore struct {
-	dir string
-	ask func(ctx context.Context, name string) ([]byte, error)
+	dir       string
+	ask       func(ctx context.Context, name string) ([]byte, error)
+	elsewhere func(ctx context.Context, uri string) (Signer, error) // set before use
 
-	mu   sync.Mutex
-	open map[string]*SoftKey // unlocked, by name
+	mu      sync.Mutex
+	open    map[string]Signer // unlocked, by name
+	brought Keys              // not stored
 }
 
 // OpenKeystore returns the keystore in dir, which is made with the first key.
 // Ask returns the passphrase of a key; it is called at most once for a key
 // that then opens, one call at a time. Nil stands for "there is none".
 func OpenKeystore(dir string, ask func(ctx context.Context, name string) ([]byte, error)) *Keystore {
-	return &Keystore{dir: dir, ask: ask, open: map[string]*SoftKey{}}
+	return &Keystore{dir: dir, ask: ask, open: map[string]Signer{}}
 }
 
 // StoredKey is what can be told of a key without its passphrase.
 type StoredKey struct {
 	Name      string
 	Key       metadata.Key
-	Private   bool // the private key is here too
-	Encrypted bool // and needs a passphrase
+	Private   bool   // it can be signed with: the private key is here, or at URI
+	Encrypted bool   // the private key is here and needs a passphrase
+	URI       string // where the private key is; empty if it is here, or unknown
 }
 
 // Generate makes a key of a type ([KeyEd25519] …) from rand and stores it. A
@@ -105,7 +114,7 @@ func (s *Keystore) Get(name string) (StoredKey, error) {
 	}
 	private, err := s.read(name, privateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
+		return s.reference(out)
 	}
 	if err != nil {
 		return out, fmt.Errorf("key %s: %w", name, err)
@@ -146,6 +155,9 @@ func (s *Keystore) PrivatePEM(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if k.URI != "" {
+		return nil, fmt.Errorf("%w: the private key of %s is kept at %s", ErrNoKey, name, k.URI)
+	}
 	if !k.Private {
 		return nil, fmt.Errorf("%w: only the public key of %s is known", ErrNoKey, name)
 	}
@@ -153,8 +165,12 @@ func (s *Keystore) PrivatePEM(name string) ([]byte, error) {
 }
 
 // Signer returns the signer of a key, found by its material whatever ID it is
-// listed under. It asks for a passphrase if the key was not opened before.
+// listed under. It asks for a passphrase, or goes where the private key is, if
+// the key was not opened before.
 func (s *Keystore) Signer(ctx context.Context, key metadata.Key) (Signer, error) {
+	if b := s.broughtSigner(ctx, key); b != nil {
+		return b, nil
+	}
 	k, err := s.find(key)
 	if err != nil {
 		return nil, err
@@ -162,8 +178,12 @@ func (s *Keystore) Signer(ctx context.Context, key metadata.Key) (Signer, error)
 	return s.unlock(ctx, k)
 }
 
-// Has reports whether the private key is here. It asks for nothing.
+// Has reports whether the private key is here, or where it is is known. It
+// asks for nothing.
 func (s *Keystore) Has(key metadata.Key) bool {
+	if s.broughtSigner(context.Background(), key) != nil {
+		return true
+	}
 	_, err := s.find(key)
 	return err == nil
 }
@@ -183,26 +203,38 @@ func (s *Keystore) find(key metadata.Key) (StoredKey, error) {
 }
 
 // unlock opens the private key and checks that it is that of the public file:
-// else somebody who can write here could have another key delegated to.
-func (s *Keystore) unlock(ctx context.Context, k StoredKey) (*SoftKey, error) {
+// else somebody who can write here, or move an alias, could have another key
+// delegated to.
+func (s *Keystore) unlock(ctx context.Context, k StoredKey) (Signer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if open := s.open[k.Name]; open != nil {
 		return open, nil
 	}
-	raw, err := s.read(k.Name, privateFile)
-	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", k.Name, err)
-	}
-	open, err := DecodePrivateKey(raw, s.asker(ctx, k.Name))
+	open, err := s.private(ctx, k)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.Name, err)
 	}
 	if err := sameKey(k.Key, open.Key()); err != nil {
-		return nil, fmt.Errorf("key %s: %s and %s: %w", k.Name, s.path(k.Name, privateFile), s.path(k.Name, publicFile), err)
+		place := k.URI
+		if place == "" {
+			place = s.path(k.Name, privateFile)
+		}
+		return nil, fmt.Errorf("key %s: %s holds another key than %s: %w", k.Name, place, s.path(k.Name, publicFile), err)
 	}
 	s.open[k.Name] = open
 	return open, nil
+}
+
+func (s *Keystore) private(ctx context.Context, k StoredKey) (Signer, error) {
+	if k.URI != "" {
+		return s.elsewhere(ctx, k.URI)
+	}
+	raw, err := s.read(k.Name, privateFile)
+	if err != nil {
+		return nil, err
+	}
+	return DecodePrivateKey(raw, s.asker(ctx, k.Name))
 }
 
 func (s *Keystore) asker(ctx context.Context, name string) func() ([]byte, error) {
@@ -212,6 +244,7 @@ func (s *Keystore) asker(ctx context.Context, name string) func() ([]byte, error
 	return func() ([]byte, error) { return s.ask(ctx, name) }
 }
 
+// sameKey fails with ErrOtherKey if two keys differ in material.
 func sameKey(public, private metadata.Key) error {
 	a, err := KeyIdentity(public)
 	if err != nil {
@@ -219,7 +252,7 @@ func sameKey(public, private metadata.Key) error {
 	}
 	b, err := KeyIdentity(private)
 	if err == nil && a != b {
-		err = fmt.Errorf("%w: they are not one key", ErrUnknownKey)
+		err = ErrOtherKey
 	}
 	return err
 }

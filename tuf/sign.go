@@ -48,6 +48,7 @@ type MissingKeysError struct {
 	Want   int            // signatures by that many different keys
 	Have   int            // keys that are at hand
 	Absent []metadata.Key // keys of the role that are not at hand
+	Why    error          // why keys that should be at hand are not; nil if nothing is known
 }
 
 func (e *MissingKeysError) Error() string {
@@ -59,7 +60,11 @@ func (e *MissingKeysError) Error() string {
 	if len(ids) > 0 {
 		of = ": missing of " + strings.Join(ids, ", ")
 	}
-	return fmt.Sprintf("the role %q needs signatures by %d of its keys and %d are at hand%s", e.Role, e.Want, e.Have, of)
+	why := ""
+	if e.Why != nil {
+		why = ": " + strings.ReplaceAll(e.Why.Error(), "\n", "; ")
+	}
+	return fmt.Sprintf("the role %q needs signatures by %d of its keys and %d are at hand%s%s", e.Role, e.Want, e.Have, of, why)
 }
 
 // Is makes errors.Is(err, ErrNoKey) true.
@@ -77,6 +82,9 @@ func (r *Repository) sign(ctx context.Context, role string, signed []byte, keys 
 		s, err := r.opts.Keys.Signer(ctx, key)
 		if errors.Is(err, ErrNoKey) || errors.Is(err, ErrUnknownKey) {
 			missing.Absent = append(missing.Absent, key)
+			if r.opts.Keys.Has(key) {
+				missing.Why = errors.Join(missing.Why, err)
+			}
 			continue
 		}
 		if err != nil {

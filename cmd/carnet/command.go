@@ -14,6 +14,7 @@ import (
 
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/tuf/signers"
 	"github.com/carnet-project/carnet/verify"
 )
 
@@ -33,11 +34,13 @@ type command struct {
 	configDir  string
 	registries *registrystore.Registries
 	keystore   *tuf.Keystore
-	typed      [][]byte // passphrases, in this run
+	typed      [][]byte                 // passphrases, in this run
+	signWith   []string                 // keys of --key
+	found      map[string]signers.Found // keys that were named by URI in this run
 }
 
 func newCommand(stdin io.Reader, stdout, stderr io.Writer) *command {
-	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}}
+	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}, found: map[string]signers.Found{}}
 }
 
 func (c *command) close() { c.cancel() }
@@ -56,7 +59,8 @@ Exit codes: 0 verified or done, 1 not trusted, 2 wrong usage or configuration,
 3 could not be decided or done.
 
 Environment: CARNET_TRUST (the trust repository), CARNET_CONFIG (the configuration
-folder), CARNET_PASSPHRASE (of private keys), NO_COLOR.`,
+folder), CARNET_PASSPHRASE (of private keys), CARNET_PIN (of tokens),
+PKCS11_MODULE_PATH (the PKCS#11 module), NO_COLOR.`,
 		Args:              unknownVerb,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
@@ -229,6 +233,7 @@ func (c *command) keys() (*tuf.Keystore, error) {
 			return nil, err
 		}
 		c.keystore = tuf.OpenKeystore(dir, c.passphrase)
+		c.keystore.Elsewhere(c.opener().Open)
 	}
 	return c.keystore, nil
 }

@@ -38,16 +38,17 @@ and digests of one repository path, NAME/** that path and all below it to eight
 levels, ** everything; anything with *, ?, [ or : in it is a raw TUF pattern.
 
 The role's first, empty file is signed at once, so as many of its keys as its
-threshold says must be at hand. A key is a name in the keystore or a file with a
-public key. To hand a role to somebody else, delegate it to a key of yours and
-theirs with a threshold of one, let them sign, and take yours out with carnet rotate.`,
-		Example: "  carnet delegate add releases --path net-monitor --key releases\n  carnet delegate add team --path team/** --key ann --key bob.pub --threshold 2",
+threshold says must be at hand. To hand a role to somebody else, delegate it to a key of yours and
+theirs with a threshold of one, let them sign, and take yours out with carnet rotate.
+
+` + keyForms,
+		Example: "  carnet delegate add releases --path net-monitor --key releases\n  carnet delegate add team --path team/** --key ann --key file:bob.pub --threshold 2",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.delegateAdd(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
 	cmd.Flags().StringArrayVar(&f.paths, "path", nil, "`name` or pattern to trust the role with; may be repeated")
-	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "`key` of the role: a name in the keystore or a file; may be repeated")
+	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "`key` of the role, like a name in the keystore or file:PATH; may be repeated")
 	cmd.Flags().IntVar(&f.threshold, "threshold", 1, "`number` of the keys that must sign")
 	cmd.Flags().StringVar(&f.parent, "parent", metadata.RoleTargets, "`role` that delegates")
 	cmd.Flags().BoolVar(&f.terminating, "terminating", false, "no role that is delegated later is asked for these names")
@@ -57,7 +58,7 @@ theirs with a threshold of one, let them sign, and take yours out with carnet ro
 }
 
 func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags) error {
-	d, keys, err := c.delegation(role, f)
+	d, keys, err := c.delegation(ctx, role, f)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags)
 }
 
 // delegation checks what was asked for before anything is read.
-func (c *command) delegation(role string, f delegateFlags) (metadata.Delegation, metadata.Keys, error) {
+func (c *command) delegation(ctx context.Context, role string, f delegateFlags) (metadata.Delegation, metadata.Keys, error) {
 	d := metadata.Delegation{Name: role, Terminating: f.terminating}
 	if err := delegations.CheckRoleName(role); err != nil {
 		return d, nil, usage(err)
@@ -97,7 +98,7 @@ func (c *command) delegation(role string, f delegateFlags) (metadata.Delegation,
 			}
 		}
 	}
-	list, err := c.publicKeys(f.keys)
+	list, err := c.publicKeys(ctx, f.keys)
 	if err != nil {
 		return d, nil, err
 	}
@@ -135,6 +136,7 @@ func newDelegateRemove(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	return cmd
 }
 

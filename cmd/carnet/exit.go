@@ -9,6 +9,7 @@ import (
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/revocation"
 	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/tuf/signers"
 	"github.com/carnet-project/carnet/verify"
 )
 
@@ -49,7 +50,8 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 // are set up wrongly. Everything else that goes wrong is exit code 3.
 var usageErrors = []error{
 	registrystore.ErrReference,
-	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey,
+	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey, tuf.ErrOtherKey,
+	signers.ErrURI, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
 	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible,
 	revocation.ErrKeyUnused, revocation.ErrTopLevelKey, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,

@@ -48,7 +48,7 @@ often than the timestamp expires.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.publisher, "publisher", "", "`name` of the publisher")
-	cmd.Flags().StringArrayVar(&f.rootKeys, "root-key", nil, "`key` of root: a name in the keystore or a file; may be repeated (default NAME-root)")
+	cmd.Flags().StringArrayVar(&f.rootKeys, "root-key", nil, "`key` of root, like a name in the keystore or file:PATH; may be repeated (default NAME-root)")
 	cmd.Flags().IntVar(&f.rootThreshold, "root-threshold", 1, "`number` of root keys that must sign a root")
 	cmd.Flags().StringVar(&f.onlineKey, "online-key", "", "`key` of snapshot and timestamp (default NAME-online)")
 	cmd.Flags().StringArrayVar(&f.expiry, "expiry", nil, "`ROLE=DURATION` that files live; ROLE is root, targets, snapshot, timestamp or delegated; may be repeated")
@@ -146,13 +146,13 @@ func (c *command) initKeys(ctx context.Context, f initFlags, spec *tuf.Spec) (er
 	})
 	one := func(role, named string) ([]metadata.Key, error) {
 		if named != "" {
-			return c.publicKeys([]string{named})
+			return c.publicKeys(ctx, []string{named})
 		}
 		k, err := c.ensureKey(f.publisher+"-"+role, passphrase)
 		return []metadata.Key{k}, err
 	}
 	if len(f.rootKeys) > 0 {
-		spec.Root, err = c.publicKeys(f.rootKeys)
+		spec.Root, err = c.publicKeys(ctx, f.rootKeys)
 	} else {
 		spec.Root, err = one("root", "")
 	}

@@ -1,46 +1,60 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
 )
 
 func newKey(c *command) *cobra.Command {
 	return group("key", "Make and keep keys", `Keys are kept in the configuration folder, each under a name: the public part
 readable, the private part encrypted with a passphrase (scrypt and NaCl secretbox,
-as cosign writes it). The passphrase is asked for on the terminal, or taken from
-CARNET_PASSPHRASE.`, groupPublisher,
-		newKeyGenerate(c), newKeyList(c), newKeyShow(c), newKeyImport(c), newKeyExport(c))
+as cosign writes it), or the URI of the place where it is. The passphrase is asked
+for on the terminal, or taken from CARNET_PASSPHRASE; the PIN of a token likewise,
+or from CARNET_PIN.
+
+`+keyForms, groupPublisher,
+		newKeyGenerate(c), newKeyList(c), newKeyShow(c), newKeyImport(c), newKeyAdd(c), newKeyExport(c))
 }
 
 // keyView is a key as it is shown.
 type keyView struct {
-	Name      string `json:"name"`
-	KeyID     string `json:"keyid"`
-	Type      string `json:"type"`
-	Scheme    string `json:"scheme"`
-	Private   bool   `json:"private"`
-	Encrypted bool   `json:"encrypted"`
+	Name      string  `json:"name"`
+	KeyID     string  `json:"keyid"`
+	Type      string  `json:"type"`
+	Scheme    string  `json:"scheme"`
+	Private   bool    `json:"private"`
+	Encrypted bool    `json:"encrypted"`
+	Location  *string `json:"location"` // of the private key: "keystore" or a URI
 }
 
 func viewKey(k tuf.StoredKey) keyView {
-	return keyView{Name: k.Name, KeyID: k.Key.ID(), Type: k.Key.Type, Scheme: k.Key.Scheme, Private: k.Private, Encrypted: k.Encrypted}
+	v := keyView{Name: k.Name, KeyID: k.Key.ID(), Type: k.Key.Type, Scheme: k.Key.Scheme, Private: k.Private, Encrypted: k.Encrypted}
+	if !k.Private {
+		return v
+	}
+	place := "keystore"
+	if k.URI != "" {
+		place = k.URI
+	}
+	v.Location = &place
+	return v
 }
+
+func (k keyView) elsewhere() bool { return k.Private && *k.Location != "keystore" }
 
 // kept says in a word what of the key is here.
 func (k keyView) kept() string {
 	switch {
 	case !k.Private:
 		return "public only"
+	case k.elsewhere():
+		return "elsewhere"
 	case k.Encrypted:
 		return "encrypted"
 	}
@@ -50,7 +64,13 @@ func (k keyView) kept() string {
 func (c *command) answerKey(k tuf.StoredKey) error {
 	v := viewKey(k)
 	return c.answer(v, func(w io.Writer) {
-		fmt.Fprintf(w, "name    %s\nkeyid   %s\ntype    %s\nscheme  %s\nprivate %s\n", v.Name, v.KeyID, v.Type, v.Scheme, v.kept())
+		if v.Name != "" {
+			fmt.Fprintf(w, "name    %s\n", v.Name)
+		}
+		fmt.Fprintf(w, "keyid   %s\ntype    %s\nscheme  %s\nprivate %s\n", v.KeyID, v.Type, v.Scheme, v.kept())
+		if v.Location != nil {
+			fmt.Fprintf(w, "place   %s\n", *v.Location)
+		}
 	})
 }
 
@@ -62,40 +82,14 @@ func (c *command) answerKeys(list []tuf.StoredKey) error {
 	return c.answer(views, func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, v := range views {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.Name, v.Scheme, v.kept(), v.KeyID)
+			place := ""
+			if v.elsewhere() {
+				place = "\t" + *v.Location
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s%s\n", v.Name, v.Scheme, v.kept(), v.KeyID, place)
 		}
 		_ = t.Flush() // to memory
 	})
-}
-
-// publicKey returns the public key that an argument names: a key of the
-// keystore, else a file with a public key in PEM or TUF's JSON. What looks
-// like a path is one.
-func (c *command) publicKey(arg string) (metadata.Key, error) {
-	if strings.ContainsAny(arg, `/\`) {
-		return c.publicKeyFile(arg)
-	}
-	keys, err := c.keys()
-	if err != nil {
-		return metadata.Key{}, err
-	}
-	k, err := keys.Get(arg)
-	if errors.Is(err, tuf.ErrUnknownName) && isFile(arg) {
-		return c.publicKeyFile(arg)
-	}
-	return k.Key, err
-}
-
-func (c *command) publicKeyFile(path string) (metadata.Key, error) {
-	raw, err := readInput(c, path)
-	if err != nil {
-		return metadata.Key{}, err
-	}
-	k, err := tuf.DecodePublicKey(raw)
-	if err != nil {
-		err = usagef("%s: %w", path, err)
-	}
-	return k, err
 }
 
 // maxInput bounds the small files that a person names, in bytes.

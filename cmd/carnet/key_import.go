@@ -2,29 +2,33 @@ package main
 
 import (
 	"context"
-	"encoding/pem"
-	"os"
-	"strings"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/tuf/signers"
 )
 
 func newKeyImport(c *command) *cobra.Command {
 	var noPassphrase bool
 	cmd := &cobra.Command{
-		Use:   "import NAME FILE",
+		Use:   "import NAME KEY",
 		Short: "Take in a key of another tool or person",
-		Long: `Import keeps the key in FILE ("-" for standard input) under NAME. FILE holds a
-private key in PEM (PKCS#8, SEC 1 or PKCS#1; plain, or encrypted as cosign and
-OpenSSL do), or a public key in PEM or TUF's JSON: that of a colleague, to
-delegate to. A private key that was encrypted is encrypted again with the same
-passphrase.`,
-		Example: "  carnet key import release cosign.key\n  carnet key import bob bob.pub",
+		Long: `Import copies a key, file:PATH, env:NAME or "-" for standard input, into the
+keystore under NAME. It takes
+  private keys in PEM: PKCS#8, SEC 1 or PKCS#1, plain or encrypted as OpenSSL does,
+    and those of cosign (cosign.key)
+  securesystemslib's: JSON, its encrypted form for Python (…@@@@…), its encrypted
+    form for Go, which go-tuf used before 2.0 too
+  public keys in PEM or TUF's JSON: that of a colleague, to delegate to
+A private key that was encrypted is encrypted again with the same passphrase. A key
+that stays where it is, on a token say, is named with carnet key add.`,
+		Example: "  carnet key import release file:cosign.key\n  carnet key import bob file:bob.pub",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := readInput(c, args[1])
+			raw, err := c.keyMaterial(args[1])
 			if err != nil {
 				return err
 			}
@@ -44,21 +48,17 @@ func (c *command) importKey(ctx context.Context, name string, raw []byte, noPass
 	if err != nil {
 		return tuf.StoredKey{}, err
 	}
-	if !holdsPrivateKey(raw) {
-		k, err := tuf.DecodePublicKey(raw)
-		if err != nil {
-			return tuf.StoredKey{}, usage(err)
-		}
-		return keys.AddPublic(name, k)
-	}
 	var used []byte
-	k, err := tuf.DecodePrivateKey(raw, func() ([]byte, error) {
+	public, k, err := signers.Decode(raw, func() ([]byte, error) {
 		var err error
-		used, err = c.importPassphrase(ctx)
+		used, err = c.passphraseOf(ctx, "Passphrase of the key: ")
 		return used, err
 	})
 	if err != nil {
 		return tuf.StoredKey{}, usage(err)
+	}
+	if k == nil {
+		return keys.AddPublic(name, public)
 	}
 	switch {
 	case noPassphrase:
@@ -71,14 +71,20 @@ func (c *command) importKey(ctx context.Context, name string, raw []byte, noPass
 	return keys.Add(name, k, used)
 }
 
-func (c *command) importPassphrase(ctx context.Context) ([]byte, error) {
-	if p, ok := os.LookupEnv(passphraseEnv); ok {
-		return []byte(p), nil
+// keyMaterial reads a key that can be copied.
+func (c *command) keyMaterial(arg string) ([]byte, error) {
+	switch {
+	case arg == "-":
+		return readInput(c, arg)
+	case !signers.IsURI(arg):
+		return nil, usagef("%q: want file:PATH, env:NAME, or - for standard input", arg)
 	}
-	return c.prompt(ctx, "Passphrase of the file: ")
-}
-
-func holdsPrivateKey(raw []byte) bool {
-	b, _ := pem.Decode(raw)
-	return b != nil && strings.HasSuffix(b.Type, "PRIVATE KEY")
+	raw, err := c.opener().Read(arg)
+	if errors.Is(err, signers.ErrNotCopied) {
+		return nil, fmt.Errorf("%w: name it with `carnet key add`", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", arg, err)
+	}
+	return raw, nil
 }

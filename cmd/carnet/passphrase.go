@@ -9,12 +9,15 @@ import (
 	"golang.org/x/term"
 
 	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/tuf/signers"
 )
 
 // passphraseEnv holds the passphrase of all private keys.
 const passphraseEnv = "CARNET_PASSPHRASE"
 
 var errNoPassphrase = errors.New("a passphrase is needed and there is no terminal to ask on: set " + passphraseEnv)
+
+var errNoPIN = errors.New("a PIN is needed and there is no terminal to ask on: set " + signers.PINEnv + ", or give pin-source=file:PATH in the URI")
 
 // passphrase returns the passphrase of a stored key.
 func (c *command) passphrase(ctx context.Context, name string) ([]byte, error) {
@@ -24,11 +27,24 @@ func (c *command) passphrase(ctx context.Context, name string) ([]byte, error) {
 	if p := c.typedFor(name); p != nil {
 		return p, nil
 	}
-	p, err := c.prompt(ctx, "Passphrase of key "+name+": ")
+	return c.passphraseOf(ctx, "Passphrase of key "+name+": ")
+}
+
+// passphraseOf returns the passphrase of a private key, asking with text.
+func (c *command) passphraseOf(ctx context.Context, text string) ([]byte, error) {
+	if p, ok := os.LookupEnv(passphraseEnv); ok {
+		return []byte(p), nil
+	}
+	p, err := c.prompt(ctx, text, errNoPassphrase)
 	if err == nil {
 		c.typed = append(c.typed, p)
 	}
 	return p, err
+}
+
+// pin returns the PIN of a token. It is not kept.
+func (c *command) pin(ctx context.Context, token string) ([]byte, error) {
+	return c.prompt(ctx, "PIN of "+token+": ", errNoPIN)
 }
 
 // typedFor returns the passphrase that was typed in this run and opens the
@@ -58,14 +74,14 @@ func (c *command) newPassphrase(ctx context.Context, what string) ([]byte, error
 		}
 		return []byte(p), nil
 	}
-	first, err := c.prompt(ctx, "New passphrase for "+what+": ")
+	first, err := c.prompt(ctx, "New passphrase for "+what+": ", errNoPassphrase)
 	if err != nil {
 		return nil, err
 	}
 	if len(first) == 0 {
 		return nil, usagef("an empty passphrase protects nothing: give one, or --no-passphrase")
 	}
-	second, err := c.prompt(ctx, "Once more: ")
+	second, err := c.prompt(ctx, "Once more: ", errNoPassphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -76,11 +92,12 @@ func (c *command) newPassphrase(ctx context.Context, what string) ([]byte, error
 	return first, nil
 }
 
-// prompt reads a line from the terminal without echo.
-func (c *command) prompt(ctx context.Context, text string) ([]byte, error) {
+// prompt reads a line from the terminal without echo. Without a terminal it
+// fails with none, which says what else can be done.
+func (c *command) prompt(ctx context.Context, text string, none error) ([]byte, error) {
 	in, ok := c.stdin.(*os.File)
 	if !ok || !isTerminal(in) {
-		return nil, usage(errNoPassphrase)
+		return nil, usage(none)
 	}
 	fd := int(in.Fd())
 	before, err := term.GetState(fd)

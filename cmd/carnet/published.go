@@ -12,6 +12,9 @@ import (
 
 // load reads the repository's state and keeps what is now known.
 func (p *publisher) load(ctx context.Context) (*tuf.State, error) {
+	if err := p.c.bringKeys(ctx); err != nil {
+		return nil, err
+	}
 	state, err := p.repo.Load(ctx)
 	return state, errors.Join(err, p.state.Commit())
 }
@@ -34,7 +37,7 @@ func (c *command) named(err error) error {
 		}
 	}
 	if len(known) == 0 {
-		return fmt.Errorf("%w: import one with `carnet key import`", err)
+		return fmt.Errorf("%w: take one in with `carnet key import`, name it with `carnet key add`, or bring it with --key", err)
 	}
 	return fmt.Errorf("%w: of these only the public key is in the keystore: %s", err, strings.Join(known, ", "))
 }

@@ -153,6 +153,9 @@ func (c *command) writer(regs *registrystore.Registries, repo registrystore.Repo
 // publish publishes a change and keeps what was learned on the way, also when
 // it fails. That it could not be kept takes no publication back.
 func (p *publisher) publish(ctx context.Context, paths []string, change func(context.Context, *tuf.Draft) error) (*tuf.Result, error) {
+	if err := p.c.bringKeys(ctx); err != nil {
+		return nil, err
+	}
 	res, err := p.repo.Publish(ctx, paths, change)
 	if kept := p.state.Commit(); kept != nil {
 		if err == nil {

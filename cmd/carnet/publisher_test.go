@@ -36,7 +36,7 @@ func TestPublisherPublishesWithStoredKeys(t *testing.T) {
 		_, err := keys.Add(name, p.Key(name), nil)
 		require.NoError(t, err)
 	}
-	k, err := c.publicKey("targets")
+	k, err := c.publicKey(t.Context(), "targets")
 	require.NoError(t, err)
 
 	pub, err := c.openPublisher(p.Trust)
@@ -92,11 +92,12 @@ func TestPublicKeyOfAFile(t *testing.T) {
 	k := fixtures.ECDSAKey(t, "alice").Key()
 	path := filepath.Join(t.TempDir(), "alice.json")
 	require.NoError(t, os.WriteFile(path, k.JSON(), 0o600))
-	got, err := c.publicKey(path)
+	got, err := c.publicKey(t.Context(), "file:"+path)
 	require.NoError(t, err)
 	assert.Equal(t, k.ID(), got.ID())
-	_, err = c.publicKey("alice")
+	_, err = c.publicKey(t.Context(), "alice")
 	assert.ErrorIs(t, err, tuf.ErrUnknownName)
-	_, err = c.publicKey("./missing.pub")
-	assert.ErrorIs(t, err, os.ErrNotExist)
+	_, err = c.publicKey(t.Context(), "file:./missing.pub")
+	assert.ErrorIs(t, err, tuf.ErrNoKey)
+	assert.ErrorContains(t, err, "no such file")
 }

@@ -37,6 +37,7 @@ at the next turn. --timeout then bounds each turn.`,
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().DurationVar(&every, "every", 0, "go on, with this `duration` between turns")
 	return cmd
 }

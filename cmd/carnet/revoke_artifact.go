@@ -40,6 +40,7 @@ paths up to date that other TUF clients refuse.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.revokeArtifact(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, in `words`, for people")
 	cmd.Flags().StringVar(&f.advisory, "advisory", "", "`id` of an advisory, such as CVE-2026-1234")
 	cmd.Flags().StringVar(&f.replacedBy, "replaced-by", "", "`reference` of what replaces it")

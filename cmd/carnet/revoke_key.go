@@ -21,7 +21,7 @@ type revokeKeyFlags struct {
 func newRevokeKey(c *command) *cobra.Command {
 	var f revokeKeyFlags
 	cmd := &cobra.Command{
-		Use:   "key KEYID|NAME",
+		Use:   "key KEYID|KEY",
 		Short: "Take a key away from its roles",
 		Long: `Take a key away from every delegated role that has it, or from one with --role.
 The delegator lists it no longer, and the role's file is signed again by the keys
@@ -36,6 +36,7 @@ list of paths and withdraw what should not be.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.revokeKey(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().StringVar(&f.role, "role", "", "take the key from this `role` only")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what it means and do nothing")
 	return cmd
@@ -108,7 +109,7 @@ func (c *command) impacts(ctx context.Context, d *tuf.Draft, key, role string) (
 	if err != nil {
 		return nil, err
 	}
-	identity, err := c.identityIn(key, all)
+	identity, err := c.identityIn(ctx, key, all)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,9 @@ not rotated by this version.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.rotate(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
-	cmd.Flags().StringArrayVar(&f.add, "add", nil, "`key` to add: a name in the keystore or a file; may be repeated")
-	cmd.Flags().StringArrayVar(&f.remove, "remove", nil, "`key` to remove: a name in the keystore, a file, or a key ID; may be repeated")
+	cmd.Flags().StringArrayVar(&f.add, "add", nil, "`key` to add, like a name in the keystore or file:PATH; may be repeated")
+	cmd.Flags().StringArrayVar(&f.remove, "remove", nil, "`key` to remove, or its key ID; may be repeated")
+	signWithFlag(cmd, c)
 	cmd.Flags().IntVar(&f.threshold, "threshold", 0, "`number` of keys that must sign (default: as before)")
 	return cmd
 }
@@ -48,7 +49,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 	if len(f.add)+len(f.remove)+f.threshold == 0 {
 		return usagef("nothing to change: give --add, --remove or --threshold")
 	}
-	add, err := c.publicKeys(f.add)
+	add, err := c.publicKeys(ctx, f.add)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 		if err != nil {
 			return err
 		}
-		keys, err := c.rotated(e, add, f.remove)
+		keys, err := c.rotated(ctx, e, add, f.remove)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 }
 
 // rotated returns the keys of a role after the change.
-func (c *command) rotated(e delegations.Edge, add []metadata.Key, remove []string) (metadata.Keys, error) {
+func (c *command) rotated(ctx context.Context, e delegations.Edge, add []metadata.Key, remove []string) (metadata.Keys, error) {
 	keys := metadata.Keys{}
 	for _, id := range e.RoleKeys.KeyIDs {
 		if k, ok := e.Keys[id]; ok {
@@ -90,7 +91,7 @@ func (c *command) rotated(e delegations.Edge, add []metadata.Key, remove []strin
 		}
 	}
 	for _, name := range remove {
-		identity, err := c.identityIn(name, keys)
+		identity, err := c.identityIn(ctx, name, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -119,12 +120,12 @@ func dropKey(keys metadata.Keys, identity string) {
 }
 
 // identityIn finds the key that a person names: by its ID or the beginning of
-// it, by its name in the keystore, by a file.
-func (c *command) identityIn(name string, keys metadata.Keys) (string, error) {
+// it, by its name in the keystore, by URI.
+func (c *command) identityIn(ctx context.Context, name string, keys metadata.Keys) (string, error) {
 	if k, ok := keys.ByID(name); ok {
 		return tuf.KeyIdentity(k)
 	}
-	k, err := c.publicKey(name)
+	k, err := c.publicKey(ctx, name)
 	if err != nil {
 		return "", err
 	}

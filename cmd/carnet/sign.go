@@ -40,6 +40,7 @@ they are given again. An interrupted sign can be run again.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.sign(cmd.Context(), args, f) },
 	}
 	trustFlag(cmd, &f.trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().StringVar(&f.role, "role", "", "`role` that vouches")
 	cmd.Flags().StringVar(&f.as, "as", "", "`name` to sign under, in place of the repository's path")
 	cmd.Flags().StringArrayVar(&f.claims, "claim", nil, "signed statement `NAME=VALUE`; may be repeated")

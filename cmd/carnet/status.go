@@ -36,6 +36,7 @@ func newStatus(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	return cmd
 }
 

@@ -1,0 +1,65 @@
+package signers
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// ErrURI says that something is no URI of a key.
+var ErrURI = errors.New("no URI of a key")
+
+// The kinds of URIs.
+const (
+	schemeFile   = "file"
+	schemeEnv    = "env"
+	schemePKCS11 = "pkcs11"
+)
+
+// IsURI reports whether s is a URI and not the name of a stored key, which
+// has no colon.
+func IsURI(s string) bool { return strings.Contains(s, ":") }
+
+// split cuts a URI into its scheme and the rest.
+func split(uri string) (scheme, rest string, err error) {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	switch {
+	case !ok || rest == "":
+	case scheme == schemeFile, scheme == schemeEnv, scheme == schemePKCS11:
+		return scheme, rest, nil
+	case isPluginName(scheme) && strings.HasPrefix(rest, "//") && len(rest) > 2:
+		return scheme, rest, nil
+	}
+	return "", "", fmt.Errorf("%w: %.80q: want file:PATH, env:NAME, pkcs11:… or NAME://… of a program %sNAME", ErrURI, withoutSecrets(uri), pluginPrefix)
+}
+
+// Reference returns the URI by which a key can be found again later, from
+// another folder too. It refuses one that holds a secret.
+func Reference(uri string) (string, error) {
+	scheme, rest, err := split(uri)
+	if err != nil {
+		return "", err
+	}
+	switch scheme {
+	case schemeFile:
+		path, err := filepath.Abs(rest)
+		return schemeFile + ":" + path, err
+	case schemePKCS11:
+		t, err := parsePKCS11(uri)
+		if err == nil && t.pinValue != nil {
+			err = fmt.Errorf("%w: a PIN is not stored: leave pin-value out, and give pin-source=file:PATH or %s", ErrURI, PINEnv)
+		}
+		return uri, err
+	}
+	return uri, nil
+}
+
+// withoutSecrets cuts off what may be a PIN.
+func withoutSecrets(uri string) string {
+	head, query, ok := strings.Cut(uri, "?")
+	if ok && strings.Contains(query, "pin-value") {
+		return head + "?…"
+	}
+	return uri
+}
