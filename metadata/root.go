@@ -70,7 +70,11 @@ func (x *RootExtension) value() Value {
 }
 
 // Canonical returns the bytes to sign.
-func (r *Root) Canonical() []byte {
+func (r *Root) Canonical() []byte { return r.Value().Canonical() }
+
+// Value returns the signed part, members that this version does not know
+// included.
+func (r *Root) Value() Value {
 	roles := append([]Member{}, r.others...)
 	for name, keys := range r.Roles {
 		roles = append(roles, Member{name, Struct(keys.members()...)})
@@ -80,5 +84,5 @@ func (r *Root) Canonical() []byte {
 		Member{"keys", r.Keys.value()},
 		Member{"roles", Struct(roles...)},
 		Member{extensionName, r.Carnet.value()})
-	return Struct(append(m, r.extra...)...).Canonical()
+	return Struct(append(m, r.extra...)...)
 }

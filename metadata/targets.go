@@ -69,13 +69,14 @@ func (t *Targets) extension(o *fields) {
 	}
 }
 
-func (t Target) value() Value {
+// Value returns the entry as a file lists it.
+func (t Target) Value() Value {
 	return Struct(append([]Member{{"length", Int(t.Length)}, {"hashes", t.Hashes.value()}, {"custom", t.Custom}}, t.extra...)...)
 }
 
 // Equal reports whether two entries say the same.
 func (t Target) Equal(other Target) bool {
-	return string(t.value().Canonical()) == string(other.value().Canonical())
+	return string(t.Value().Canonical()) == string(other.Value().Canonical())
 }
 
 // NewTarget describes an artifact: the length of its manifest in bytes and the
@@ -86,20 +87,24 @@ func NewTarget(length int64, sha256 digest.Digest) Target {
 
 // Compare orders entries in some way that is the same for everybody.
 func (t Target) Compare(other Target) int {
-	return bytes.Compare(t.value().Canonical(), other.value().Canonical())
+	return bytes.Compare(t.Value().Canonical(), other.Value().Canonical())
 }
 
 // Canonical returns the bytes to sign.
-func (t *Targets) Canonical() []byte {
+func (t *Targets) Canonical() []byte { return t.Value().Canonical() }
+
+// Value returns the signed part, members that this version does not know
+// included.
+func (t *Targets) Value() Value {
 	list := make([]Member, 0, len(t.Targets))
 	for path, target := range t.Targets {
-		list = append(list, Member{path, target.value()})
+		list = append(list, Member{path, target.Value()})
 	}
 	m := append(t.members(RoleTargets),
 		Member{"targets", Struct(list...)},
 		Member{"delegations", t.Delegations.value()},
 		Member{extensionName, t.extensionValue()})
-	return Struct(append(m, t.extra...)...).Canonical()
+	return Struct(append(m, t.extra...)...)
 }
 
 func (t *Targets) extensionValue() Value {
@@ -238,16 +243,17 @@ func (d *Delegations) value() Value {
 	}
 	m := append([]Member{{"keys", d.Keys.value()}}, d.extra...)
 	if d.Succinct != nil {
-		return Struct(append(m, Member{"succinct_roles", d.Succinct.value()})...)
+		return Struct(append(m, Member{"succinct_roles", d.Succinct.Value()})...)
 	}
 	roles := make([]Value, len(d.Roles))
 	for i, r := range d.Roles {
-		roles[i] = r.value()
+		roles[i] = r.Value()
 	}
 	return Struct(append(m, Member{"roles", List(roles...)})...)
 }
 
-func (d Delegation) value() Value {
+// Value returns the delegation as a file lists it.
+func (d Delegation) Value() Value {
 	m := append(d.members(), Member{"name", Text(d.Name)}, Member{"terminating", Boolean(d.Terminating)})
 	if d.HashPrefixes != nil && d.Paths == nil {
 		m = append(m, Member{"path_hash_prefixes", texts(d.HashPrefixes)})
@@ -262,10 +268,11 @@ func (d Delegation) value() Value {
 
 // Equal reports whether two delegations say the same.
 func (d Delegation) Equal(other Delegation) bool {
-	return string(d.value().Canonical()) == string(other.value().Canonical())
+	return string(d.Value().Canonical()) == string(other.Value().Canonical())
 }
 
-func (s *SuccinctRoles) value() Value {
+// Value returns the bins as a file lists them.
+func (s *SuccinctRoles) Value() Value {
 	m := append(s.members(), Member{"bit_length", Int(int64(s.BitLength))}, Member{"name_prefix", Text(s.NamePrefix)})
 	return Struct(append(m, s.extra...)...)
 }
