@@ -35,16 +35,25 @@ func (r *Repository) accept(ctx context.Context, root *metadata.File, base *revi
 
 // acceptRole opens a role that base has otherwise, and the roles that it
 // delegates to by other keys than in base: their files may be the old ones.
+// What base gave up stays given up.
 func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, role string) error {
 	t, err := acceptFile(ctx, c, role)
-	if t == nil || t.Delegations == nil || err != nil {
+	if t == nil || err != nil {
 		return err
 	}
-	was := &metadata.Delegations{}
-	if f, err := r.role(ctx, base, role); err != nil {
+	before, err := r.role(ctx, base, role)
+	if err != nil && !errors.Is(err, errForeign) { // what base's readers refuse gave nothing up
 		return err
-	} else if f != nil {
-		was = orEmpty(f.Targets.Delegations)
+	}
+	if takesBack(before, c.roles[role]) {
+		return fmt.Errorf("%w: %w: choose a new name", ErrImpossible, takenBack(role, before, c.roles[role]))
+	}
+	if t.Delegations == nil {
+		return nil
+	}
+	was := &metadata.Delegations{}
+	if before != nil {
+		was = orEmpty(before.Targets.Delegations)
 	}
 	for _, d := range t.Delegations.Roles {
 		if _, listed := c.Snapshot().Snapshot.Meta[d.Name]; !listed || sameDelegation(find(was, d.Name), &d) {

@@ -45,6 +45,9 @@ func (d *Draft) State() *State { return d.state }
 // Force publishes even if nothing is different: new snapshot and timestamp.
 func (d *Draft) Force() { d.forced = true }
 
+// Edited reports whether the role's file will be signed again.
+func (d *Draft) Edited(role string) bool { return d.edited[role] != nil }
+
 // Open returns the file of the role at the end of e with the draft's changes.
 // It must not be changed.
 func (d *Draft) Open(ctx context.Context, e delegations.Edge) (*metadata.Targets, error) {

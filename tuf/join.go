@@ -143,12 +143,12 @@ func (j *joining) decide(ctx context.Context, e delegations.Edge) (*metadata.Fil
 		return nil, err
 	}
 	valid := func(f *metadata.File) bool {
-		return f != nil && VerifyThreshold(e.Role, f, e.Keys, e.RoleKeys) == nil
+		return f != nil && VerifyThreshold(e.Role, f, e.Keys, e.RoleKeys) == nil && !takesBack(v.base, f)
 	}
 	theirsChanged, oursChanged := changed(v.base, v.theirs), changed(v.base, v.ours)
 	if theirsChanged && !valid(v.theirs) {
-		// Introduced by a key that the joined state does not trust: dropped,
-		// never signed again.
+		// Introduced by a key that the joined state does not trust, or by one
+		// that takes back what the role gave up: dropped, never signed again.
 		j.repo.report("dropped what a key that is no longer trusted wrote to the role %q in %s", e.Role, short(j.theirs))
 		j.result.equalsTheirs = false
 		return j.atLeast(ctx, e, v.ours, v.theirs)
@@ -204,7 +204,7 @@ func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*m
 	j.result.equalsTheirs = j.result.equalsTheirs && isTheirs
 	switch {
 	case isTheirs && (!isOurs || v.theirs.Version > v.ours.Version):
-		return v.theirs, nil
+		return j.atLeast(ctx, e, v.theirs, v.ours)
 	case isOurs:
 		return j.atLeast(ctx, e, v.ours, v.theirs)
 	}

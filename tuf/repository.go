@@ -102,7 +102,9 @@ func (r *Repository) Load(ctx context.Context, paths ...string) (*State, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &State{client: c, now: now, rev: newRevision(pub, c.Snapshot(), true)}, nil
+	rev := newRevision(pub, c.Snapshot(), true)
+	rev.client = c
+	return &State{client: c, now: now, rev: rev}, nil
 }
 
 // publicationOf finds the publication that holds the trusted snapshot. Where

@@ -22,6 +22,7 @@ type revision struct {
 	snapshot  *metadata.File
 	parents   map[string]int64 // id to version, as the snapshot lists them
 	roles     map[string]*metadata.File
+	client    *Client // that read it as the newest, or nil
 }
 
 func newRevision(pub *Publication, snapshot *metadata.File, committed bool) *revision {
@@ -206,6 +207,9 @@ func (r *Repository) checkSeal(ctx context.Context, root *metadata.File, pub *Pu
 func (r *Repository) role(ctx context.Context, rev *revision, role string) (*metadata.File, error) {
 	if f := rev.roles[role]; f != nil {
 		return f, nil
+	}
+	if rev.client != nil && rev.client.roles[role] != nil {
+		return rev.client.roles[role], nil
 	}
 	want, ok := rev.snapshot.Snapshot.Meta[role]
 	if !ok {

@@ -111,8 +111,8 @@ func (c *Client) checkRole(e delegations.Edge, had, f *metadata.File) error {
 	if err := c.verifyEdge(e, f); err != nil {
 		return err
 	}
-	if had != nil && had.Targets.Revoked && !f.Targets.Revoked {
-		return fmt.Errorf("%w: %s gave itself up in version %d, and version %d takes that back", ErrInvalid, e.Role, had.Version, f.Version)
+	if takesBack(had, f) {
+		return takenBack(e.Role, had, f)
 	}
 	return nil
 }
