@@ -1,5 +1,7 @@
 # make test    every test; no network but Go modules
+# make test-pkcs11  those of keys on tokens, with Debian's softhsm2 and a C compiler
 # make build   bin/carnet
+# make build-pkcs11  bin/carnet with PKCS#11, which needs cgo
 # make demo    the story of Wabbit Networks and ACME Rockets, played with bin/carnet on image layouts;
 #              make demo DIR=/tmp/demo keeps the folder
 # make bench   a table of what verification and signing cost, next to go-tuf
@@ -10,7 +12,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: test build demo bench check
+.PHONY: test build build-pkcs11 test-pkcs11 demo bench check
 
 test:
 	$(GO) test ./...
@@ -18,6 +20,14 @@ test:
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/carnet ./cmd/carnet
 	@stat -c '%n: %s bytes' bin/carnet
+
+build-pkcs11:
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/carnet ./cmd/carnet
+
+test-pkcs11:
+	$(GO) vet -tags pkcs11 ./tuf/signers ./cmd/carnet
+	$(GO) test -tags pkcs11 ./tuf/signers
+	$(GO) test -tags pkcs11 -run '^TestPKCS11$$' ./cmd/carnet
 
 demo: build
 	$(GO) build -trimpath -o bin/carnet-demo ./cmd/carnet-demo

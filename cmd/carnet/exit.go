@@ -51,7 +51,7 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 var usageErrors = []error{
 	registrystore.ErrReference,
 	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey, tuf.ErrOtherKey,
-	signers.ErrURI, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
+	signers.ErrURI, signers.ErrAmbiguous, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
 	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible,
 	revocation.ErrKeyUnused, revocation.ErrTopLevelKey, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,9 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"carnet": main, "carnet-on-full-disk": mainOnFullDisk})
+	programs := map[string]func(){"carnet": main, "carnet-on-full-disk": mainOnFullDisk}
+	maps.Copy(programs, plugins)
+	testscript.Main(m, programs)
 }
 
 // TestScripts plays the scripts that are about one feature each.

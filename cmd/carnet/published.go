@@ -22,7 +22,7 @@ func (p *publisher) load(ctx context.Context) (*tuf.State, error) {
 // named says which of the keys that are missing have names here.
 func (c *command) named(err error) error {
 	var missing *tuf.MissingKeysError
-	if !errors.As(err, &missing) {
+	if !errors.As(err, &missing) || missing.Why != nil {
 		return err
 	}
 	ks, kerr := c.keys()

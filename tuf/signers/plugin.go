@@ -63,7 +63,7 @@ func (o *Opener) lookPlugin(ctx context.Context, uri string) (Found, error) {
 	name, resource, _ := strings.Cut(uri, "://")
 	p := &plugin{program: pluginPrefix + name, resource: resource, hash: crypto.SHA256, stderr: o.Stderr}
 	if _, err := exec.LookPath(p.program); err != nil {
-		return Found{}, fmt.Errorf("%w: no program %s on PATH: %w", tuf.ErrNoKey, p.program, err)
+		return Found{}, fmt.Errorf("%w: no program %s on PATH", tuf.ErrNoKey, p.program)
 	}
 	args := common.MethodArgs{
 		MethodName: common.PublicKeyMethodName,
@@ -163,7 +163,7 @@ func (p *plugin) run(ctx context.Context, args string, message []byte) ([]byte, 
 		if out.held.Len() == 0 {
 			return nil, p.failed("no answer: %w", err)
 		}
-	case err != nil:
+	case err != nil && !errors.Is(err, exec.ErrWaitDelay): // it answered, and left a child behind
 		return nil, p.failed("%w", err)
 	}
 	return out.held.Bytes(), nil

@@ -10,6 +10,9 @@ import (
 // ErrURI says that something is no URI of a key.
 var ErrURI = errors.New("no URI of a key")
 
+// ErrAmbiguous says that a URI fits more than one key.
+var ErrAmbiguous = errors.New("ambiguous URI")
+
 // The kinds of URIs.
 const (
 	schemeFile   = "file"
