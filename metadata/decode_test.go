@@ -34,6 +34,12 @@ const (
 		`{"keyids":["k1"],"name":"bins","path_hash_prefixes":["a0"],"terminating":true,"threshold":1}]},` +
 		`"expires":"2030-01-02T03:04:05Z","spec_version":"1.0.34",` +
 		`"targets":{"net-monitor:1.0":{"custom":{"carnet":{"mediaType":"m"}},"hashes":{"sha256":"` + hexA + `"},"length":4}},"version":7}`
+	agreementJ = `{"_type":"targets","delegations":{"keys":` + keysJ + `,"roles":[` +
+		`{"carnet":{"purpose":"withdrawal"},"keyids":["k1"],"name":"revocations","paths":["*"],"terminating":false,"threshold":1},` +
+		`{"keyids":["k1"],"name":"dev","paths":["a:*"],"terminating":false,"threshold":1},` +
+		`{"carnet":{"agreement":{"min":2,"roles":["dev","security"]},"critical":["agreement"]},` +
+		`"keyids":["k1"],"name":"security","paths":["a:*"],"terminating":false,"threshold":1}]},` +
+		`"expires":"2030-01-02T03:04:05Z","spec_version":"1.0.34","targets":{},"version":7}`
 	succinctJ = `{"_type":"targets","delegations":{"keys":` + keysJ + `,"succinct_roles":{"bit_length":8,"keyids":["k1"],"name_prefix":"bin","threshold":1}},` +
 		`"expires":"2030-01-02T03:04:05Z","spec_version":"1.0.34","targets":{},"version":7}`
 )
@@ -45,6 +51,7 @@ var valid = map[string]struct{ role, signed string }{
 	"snapshot":  {metadata.RoleSnapshot, snapshotJ},
 	"targets":   {metadata.RoleTargets, targetsJ},
 	"succinct":  {"releases", succinctJ},
+	"agreement": {metadata.RoleTargets, agreementJ},
 }
 
 func TestDecodeReadsEveryMember(t *testing.T) {
@@ -92,6 +99,10 @@ func TestDecodeReadsEveryMember(t *testing.T) {
 	assert.False(t, first.Terminating)
 	assert.Equal(t, []string{"a0"}, second.HashPrefixes)
 	assert.True(t, second.Terminating)
+	agreeing := decoded["agreement"].Targets.Delegations.Roles
+	assert.Nil(t, agreeing[1].Agreement)
+	assert.Equal(t, []string{"dev", "security"}, agreeing[2].Agreement.Roles)
+	assert.Equal(t, 2, agreeing[2].Agreement.Min)
 	assert.Equal(t, 8, decoded["succinct"].Targets.Delegations.Succinct.BitLength)
 	assert.Equal(t, "bin", decoded["succinct"].Targets.Delegations.Succinct.NamePrefix)
 }
@@ -213,7 +224,21 @@ func TestDecodeRefuses(t *testing.T) {
 		{"terminating as number", "targets", `"terminating":true`, `"terminating":1`, "terminating"},
 		{"delegation of threshold zero", "targets", `"terminating":true,"threshold":1`, `"terminating":true,"threshold":0`, "threshold"},
 		{"unknown purpose", "targets", `"purpose":"withdrawal"`, `"purpose":"quarantine"`, "purpose"},
-		{"unknown critical name in a delegation", "targets", `"carnet":{"purpose"`, `"carnet":{"critical":["agreement"],"purpose"`, "agreement"},
+		{"unknown critical name in a delegation", "targets", `"carnet":{"purpose"`, `"carnet":{"critical":["x"],"purpose"`, `"x"`},
+		{"agreement as string", "agreement", `{"min":2,"roles":["dev","security"]}`, `"dev"`, "agreement"},
+		{"agreement that is not critical", "agreement", `,"critical":["agreement"]`, ``, "critical must list it"},
+		{"agreement without roles", "agreement", `,"roles":["dev","security"]`, ``, "agreement: roles"},
+		{"agreement without min", "agreement", `"min":2,`, ``, "agreement: min"},
+		{"agreement of one", "agreement", `"min":2`, `"min":1`, "agreement: min"},
+		{"agreement of one role", "agreement", `["dev","security"]`, `["dev"]`, "agreement: min"},
+		{"agreement of more than there are", "agreement", `"min":2`, `"min":3`, "agreement: min"},
+		{"agreement of more than a number holds", "agreement", `"min":2`, `"min":99999999999999999999`, "agreement: min"},
+		{"agreement of one role with itself", "agreement", `["dev","security"]`, `["dev","dev"]`, "twice"},
+		{"agreement of a role that is not delegated", "agreement", `["dev","security"]`, `["dev","qa","security"]`, `"qa"`},
+		{"agreement with the withdrawal role", "agreement", `["dev","security"]`, `["dev","revocations"]`, `"revocations"`},
+		{"agreement of the withdrawal role", "agreement", `"purpose":"withdrawal"`, `"agreement":{"min":2,"roles":["dev","security"]},"critical":["agreement"],"purpose":"withdrawal"`, "takes no part"},
+		{"agreement of too many", "agreement", `["dev","security"]`, `[` + numbered(metadata.MaxVisits+1, `"r%d"`) + `]`, "agreement: min"},
+		{"unknown critical name in an agreement", "agreement", `{"min":2`, `{"critical":["x"],"min":2`, `"x"`},
 		{"bit length zero", "succinct", `"bit_length":8`, `"bit_length":0`, "bit_length"},
 		{"bit length 33", "succinct", `"bit_length":8`, `"bit_length":33`, "bit_length"},
 		{"empty name prefix", "succinct", `"name_prefix":"bin"`, `"name_prefix":""`, "name_prefix"},

@@ -146,8 +146,11 @@ type Delegation struct {
 	Terminating  bool
 	// Purpose is "" or [PurposeWithdrawal].
 	Purpose string
-	ext     []Member
-	extra   []Member
+	// Agreement, if it is not nil, binds all that is found through the
+	// delegations of this file at the paths of this one.
+	Agreement *Agreement
+	ext       []Member
+	extra     []Member
 }
 
 // PurposeWithdrawal marks, in the first delegation of targets, the role that
@@ -180,6 +183,7 @@ func delegations(o *fields) *Delegations {
 	if (roles.kind == Absent) == (d.Succinct == nil) {
 		o.fail("want one of roles and succinct_roles")
 	}
+	d.agreements(o)
 	d.extra = o.rest()
 	return d
 }
@@ -221,7 +225,8 @@ func (d *Delegation) extension(o *fields) {
 	if d.Purpose = e.may("purpose", String).Str(); d.Purpose != "" && d.Purpose != PurposeWithdrawal {
 		e.fail("purpose: %.100q is not known here: a newer carnet may know it", d.Purpose)
 	}
-	critical(e, "purpose")
+	d.Agreement = e.agreement()
+	critical(e, "purpose", agreementName)
 	d.ext = e.rest()
 }
 
@@ -260,9 +265,7 @@ func (d Delegation) Value() Value {
 	} else {
 		m = append(m, Member{"paths", texts(d.Paths)})
 	}
-	if ext := append([]Member{{"purpose", textOrAbsent(d.Purpose)}}, d.ext...); d.Purpose != "" || len(d.ext) > 0 {
-		m = append(m, Member{extensionName, Struct(ext...)})
-	}
+	m = append(m, Member{extensionName, d.extensionValue()})
 	return Struct(append(m, d.extra...)...)
 }
 

@@ -1,0 +1,47 @@
+package metadata_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// agreeing returns the delegation of agreementJ that has an agreement.
+func agreeing(t *testing.T) (*metadata.Targets, *metadata.Delegation) {
+	t.Helper()
+	f, err := metadata.Decode(metadata.RoleTargets, unsigned(agreementJ))
+	require.NoError(t, err)
+	return f.Targets, &f.Targets.Delegations.Roles[2]
+}
+
+// Whoever sets an agreement need not know that readers must: it is written so.
+func TestAgreementIsWrittenAsCritical(t *testing.T) {
+	file, d := agreeing(t)
+	a := d.Agreement
+	*d = metadata.Delegation{Name: d.Name, RoleKeys: d.RoleKeys, Paths: d.Paths}
+	assert.NotContains(t, string(file.Canonical()), "critical")
+	d.Agreement = a
+	assert.Equal(t, agreementJ, string(file.Canonical()))
+}
+
+func TestAgreementIsPartOfWhatADelegationSays(t *testing.T) {
+	_, d := agreeing(t)
+	other := *d
+	assert.True(t, d.Equal(other))
+	other.Agreement = &metadata.Agreement{Roles: []string{"security", "dev"}, Min: 2}
+	assert.False(t, d.Equal(other))
+	assert.False(t, d.Agreement.Equal(other.Agreement))
+	assert.False(t, d.Agreement.Equal(nil))
+	assert.True(t, (*metadata.Agreement)(nil).Equal(nil))
+}
+
+func TestAgreementWithoutARole(t *testing.T) {
+	three := metadata.Agreement{Roles: []string{"dev", "security", "qa"}, Min: 2}
+	assert.Equal(t, []string{"dev", "qa"}, three.Without("security").Roles)
+	assert.Equal(t, three.Roles, three.Without("other").Roles)
+	assert.Len(t, three.Roles, 3, "it is not changed in place")
+	assert.Nil(t, three.Without("dev").Without("qa"), "one is no agreement")
+}
