@@ -2,6 +2,7 @@ package delegations
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/carnet-project/carnet/metadata"
 )
@@ -12,16 +13,26 @@ type Open func(e Edge) (*metadata.Targets, error)
 // Candidates returns, in order of search, every role that a search for path
 // would reach if nothing were listed yet: the roles that may vouch for it.
 // The withdrawal role and targets itself, which lists no files, are not among
-// them. A role behind a matching terminating delegation is not reached.
+// them. A role behind a matching terminating delegation is not reached, unless
+// its agreement is demanded: those come last.
 func Candidates(path string, open Open) ([]Edge, error) {
 	s := NewSearch(path)
-	var out []Edge
-	for e, ok := s.Next(); ok; e, ok = s.Next() {
+	var out, asked []Edge
+	for {
+		e, ok := s.Next()
+		if !ok {
+			i := slices.IndexFunc(asked, func(e Edge) bool { return !slices.Contains(s.visited, e.Role) })
+			if i < 0 {
+				return out, nil
+			}
+			s.hunts = []*hunt{newHunt(asked[i])}
+			continue
+		}
 		t, err := open(e)
 		if err != nil {
 			return nil, err
 		}
-		if !e.Withdrawal && e.Role != metadata.RoleTargets {
+		if !e.Withdrawal && e.Role != metadata.RoleTargets && !slices.Contains(s.visited, e.Role) {
 			out = append(out, e)
 		}
 		unlisted := *t
@@ -29,8 +40,29 @@ func Candidates(path string, open Open) ([]Edge, error) {
 		if err := s.Visit(e, &unlisted); err != nil {
 			return nil, err
 		}
+		more, err := s.voters(e, &unlisted)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, more...)
 	}
-	return out, nil
+}
+
+// voters returns the roles whose agreement the file of e's role demands.
+func (s *Search) voters(e Edge, t *metadata.Targets) ([]Edge, error) {
+	if e.Withdrawal {
+		return nil, nil
+	}
+	edges, err := s.edges(e, t.Delegations)
+	var out []Edge
+	for _, b := range ballots(edges) {
+		for _, v := range b.voters {
+			if v.edge != nil {
+				out = append(out, *v.edge)
+			}
+		}
+	}
+	return out, err
 }
 
 // Walk calls visit for every delegated role below targets, each once, parents

@@ -21,11 +21,17 @@ type Edge struct {
 	Terminating bool
 	Withdrawal  bool     // the role withdraws; its entries never vouch
 	Chain       []string // from "targets" to Role
+	// Agreement is what the delegation demands of all that is found through
+	// its delegator's delegations, or nil.
+	Agreement *metadata.Agreement
 }
 
 // Search looks for one target path through the graph (TUF 5.6.7): pre-order,
-// each role once, no further than a terminating delegation that matches. The
-// caller opens and verifies the files; a Search only says which is next.
+// each role once, no further than a terminating delegation that matches. Where
+// the entry that it finds needs the agreement of several roles, it goes on and
+// asks each of them (docs/spec.md, "Agreement"). The caller opens and verifies
+// the files; a Search only says which is next, and says it again of a role
+// that more than one question leads to.
 //
 //	s := delegations.NewSearch("net-monitor:1.0")
 //	for e, ok := s.Next(); ok; e, ok = s.Next() {
@@ -35,11 +41,12 @@ type Edge struct {
 //	entry, found := s.Found()
 type Search struct {
 	path      string
-	stack     []Edge // the next edge is last
+	hunts     []*hunt // the first is for the path; each next asks a role whose agreement the one before needs
+	visits    int
 	visited   []string
-	seen      map[string]bool
 	withdraws string // the withdrawal role, "" before targets was visited or without one
 	found     *Hit
+	disagreed *Disagreement
 	denied    *Hit
 }
 
@@ -48,44 +55,64 @@ type Hit struct {
 	Target metadata.Target
 	Role   string
 	Chain  []string // from "targets" to Role
+	// Agreeing are the roles whose agreement the entry needed and has; nil if
+	// it needed none.
+	Agreeing []string
 }
 
 // NewSearch starts at the top-level targets role, whose keys are root's.
 func NewSearch(path string) *Search {
-	s := &Search{path: path, seen: map[string]bool{}}
-	s.stack = []Edge{{Parent: metadata.RoleRoot, Role: metadata.RoleTargets, Chain: []string{metadata.RoleTargets}}}
+	s := &Search{path: path}
+	s.hunts = []*hunt{newHunt(Edge{Parent: metadata.RoleRoot, Role: metadata.RoleTargets, Chain: []string{metadata.RoleTargets}})}
 	return s
 }
 
 // Next returns the role to open now. It returns false when the search ended:
-// an entry was found, or no role is left.
+// an entry was found, and all that must agree to it were asked, or no role is
+// left.
 func (s *Search) Next() (Edge, bool) {
-	if s.found != nil {
-		return Edge{}, false
-	}
-	for len(s.stack) > 0 {
-		e := s.stack[len(s.stack)-1]
-		s.stack = s.stack[:len(s.stack)-1]
-		if !s.seen[e.Role] { // TUF 5.6.7.1: visited before, skip
+	for len(s.hunts) > 0 {
+		h := s.hunts[len(s.hunts)-1]
+		if e, ok := h.next(); ok {
 			return e, true
 		}
+		if e, ok := h.nextVoter(); ok {
+			s.hunts = append(s.hunts, newHunt(e))
+			continue
+		}
+		s.hunts = s.hunts[:len(s.hunts)-1]
+		s.end(h)
 	}
 	return Edge{}, false
 }
 
+// end hands the result of a hunt to the one that needs it.
+func (s *Search) end(h *hunt) {
+	hit, dispute := h.result()
+	if n := len(s.hunts); n > 0 {
+		s.hunts[n-1].count(hit, dispute)
+		return
+	}
+	s.found, s.disagreed = hit, dispute
+}
+
 // Visit continues with the verified file of e's role.
 func (s *Search) Visit(e Edge, t *metadata.Targets) error {
-	if s.seen[e.Role] = true; len(s.visited) >= metadata.MaxVisits {
+	h := s.hunts[len(s.hunts)-1]
+	// Every visit counts: roles that must agree may delegate to each other.
+	if s.visits++; s.visits > metadata.MaxVisits {
 		return fmt.Errorf("%w: more than %d for %q", ErrTooMany, metadata.MaxVisits, s.path)
 	}
-	s.visited = append(s.visited, e.Role)
+	if !slices.Contains(s.visited, e.Role) {
+		s.visited = append(s.visited, e.Role)
+	}
 	if w, ok := Withdrawal(t); ok && e.Role == metadata.RoleTargets {
 		s.withdraws = w.Role
 	}
 	if target, ok := t.Targets[s.path]; ok {
 		hit := &Hit{Target: target, Role: e.Role, Chain: e.Chain}
 		if !e.Withdrawal {
-			s.found = hit
+			h.hit(hit)
 			return nil
 		}
 		s.denied = hit
@@ -93,28 +120,22 @@ func (s *Search) Visit(e Edge, t *metadata.Targets) error {
 	if e.Withdrawal {
 		return nil // has no delegations of its own
 	}
-	return s.push(e, t.Delegations)
-}
-
-// push puts the matching delegations on the stack, the first on top. A
-// terminating one takes away all that would come after it (TUF 5.6.7.2.1).
-func (s *Search) push(from Edge, d *metadata.Delegations) error {
-	edges, err := Edges(from, d, s.path)
+	edges, err := s.edges(e, t.Delegations)
 	if err != nil {
 		return err
 	}
-	for i, e := range edges {
-		// Whoever else delegates to the withdrawal role, its file stays what it
-		// is: no entry of it vouches.
-		edges[i].Withdrawal = e.Withdrawal || e.Role == s.withdraws
-		if e.Terminating {
-			edges, s.stack = edges[:i+1], nil
-			break
-		}
-	}
-	slices.Reverse(edges)
-	s.stack = append(s.stack, edges...)
+	h.push(edges)
 	return nil
+}
+
+// edges returns the delegations that match the path. Whoever else delegates
+// to the withdrawal role, its file stays what it is: no entry of it vouches.
+func (s *Search) edges(from Edge, d *metadata.Delegations) ([]Edge, error) {
+	edges, err := Edges(from, d, s.path)
+	for i := range edges {
+		edges[i].Withdrawal = edges[i].Withdrawal || edges[i].Role == s.withdraws
+	}
+	return edges, err
 }
 
 // ErrWithdrawalRole says that a delegation claims the purpose of withdrawal
@@ -156,20 +177,25 @@ func checkPurpose(from Edge, i int, d metadata.Delegation) error {
 func edge(from Edge, d *metadata.Delegations, r metadata.Delegation) Edge {
 	return Edge{
 		Parent: from.Role, Role: r.Name, Keys: d.Keys, RoleKeys: r.RoleKeys, Terminating: r.Terminating,
-		Withdrawal: r.Purpose == metadata.PurposeWithdrawal,
-		Chain:      append(slices.Clone(from.Chain), r.Name),
+		Withdrawal: r.Purpose == metadata.PurposeWithdrawal, Agreement: r.Agreement,
+		Chain: append(slices.Clone(from.Chain), r.Name),
 	}
 }
 
-// Found returns the first entry in order of search that vouches.
+// Found returns the first entry in order of search that vouches. If roles
+// that must agree to it do not, nothing is found: see [Search.Disagreed].
 func (s *Search) Found() (Hit, bool) { return deref(s.found) }
+
+// Disagreed returns why the first entry in order of search does not count, or
+// nil.
+func (s *Search) Disagreed() *Disagreement { return s.disagreed }
 
 // Denied returns the withdrawal role's entry at the path. Other TUF clients
 // take it for the target and find that nothing fits; Carnet decides by
 // digest (docs/spec.md, "Withdrawal").
 func (s *Search) Denied() (Hit, bool) { return deref(s.denied) }
 
-// Visited returns the roles opened, in order.
+// Visited returns the roles opened, in order, each once.
 func (s *Search) Visited() []string { return s.visited }
 
 func deref(h *Hit) (Hit, bool) {

@@ -65,9 +65,13 @@ func (a *Agreement) value() Value {
 	return Struct(append([]Member{{"roles", texts(a.Roles)}, {"min", Int(int64(a.Min))}}, a.extra...)...)
 }
 
+// Canonical returns the agreement in canonical JSON: the same for two that
+// say the same.
+func (a *Agreement) Canonical() []byte { return a.value().Canonical() }
+
 // Equal reports whether two agreements, or none, say the same.
 func (a *Agreement) Equal(other *Agreement) bool {
-	return (a == nil) == (other == nil) && string(a.value().Canonical()) == string(other.value().Canonical())
+	return (a == nil) == (other == nil) && string(a.Canonical()) == string(other.Canonical())
 }
 
 // Without returns the agreement of the other roles, or nil if they are fewer
