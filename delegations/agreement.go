@@ -135,6 +135,14 @@ func (b *ballot) count(found, hit *Hit, dispute *Disagreement) {
 
 func (b *ballot) agreed() bool { return len(b.agreeing()) >= b.min }
 
+func (b *ballot) parties() []string {
+	out := make([]string, len(b.voters))
+	for i, v := range b.voters {
+		out[i] = v.role
+	}
+	return out
+}
+
 func (b *ballot) agreeing() []string {
 	var out []string
 	for _, v := range b.votes {

@@ -80,6 +80,9 @@ func (h *hunt) count(hit *Hit, dispute *Disagreement) {
 // result returns what was found, or why it does not count.
 func (h *hunt) result() (*Hit, *Disagreement) {
 	for _, b := range h.votes {
+		h.found.Parties = append(h.found.Parties, b.parties()...)
+	}
+	for _, b := range h.votes {
 		if !b.agreed() {
 			return nil, &Disagreement{Hit: *h.found, Delegator: b.delegator, Min: b.min, Votes: b.votes}
 		}

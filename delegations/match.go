@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,6 +70,24 @@ func CheckPattern(pattern string) error {
 	}
 	return nil
 }
+
+// Covers reports whether patterns match whatever pattern matches, for a
+// writer who wants to know whether what he delegates can ever be used: a class
+// and an escape are covered only by the same pattern or by a part that is '*'.
+func Covers(patterns []string, pattern string) bool {
+	if slices.Contains(patterns, pattern) {
+		return true
+	}
+	// Whatever stands for a wildcard here no other pattern names: what matches
+	// both none and several of them matches anything.
+	none := strings.NewReplacer("*", "", "?", anything, "[", anything, `\`, anything)
+	several := strings.NewReplacer("*", anything+anything, "?", anything, "[", anything, `\`, anything)
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		return !strings.Contains(p, "[^") && matchPattern(p, none.Replace(pattern)) && matchPattern(p, several.Replace(pattern))
+	})
+}
+
+const anything = "\x00"
 
 func pathHash(target string) string {
 	sum := sha256.Sum256([]byte(target))

@@ -58,6 +58,8 @@ type Hit struct {
 	// Agreeing are the roles whose agreement the entry needed and has; nil if
 	// it needed none.
 	Agreeing []string
+	// Parties are all roles that the agreements which the entry needs name.
+	Parties []string
 }
 
 // NewSearch starts at the top-level targets role, whose keys are root's.

@@ -48,6 +48,9 @@ func (c *Client) Download(ctx context.Context, target string, to *Downloads) (st
 	if err != nil {
 		return "", err
 	}
+	if f.Disagreement != nil {
+		return "", fmt.Errorf("%w: %s: %s", ErrNotListed, target, f.Disagreement)
+	}
 	if !f.Listed { // 5.7.2
 		return "", fmt.Errorf("%w: %s", ErrNotListed, target)
 	}

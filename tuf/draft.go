@@ -194,7 +194,7 @@ func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegati
 	t.Delegations.Roles = append(t.Delegations.Roles, r)
 	maps.Copy(t.Delegations.Keys, keys)
 	d.edited[r.Name] = &metadata.Targets{Targets: map[string]metadata.Target{}}
-	return nil
+	return checkAgreements(t.Delegations, r.Name)
 }
 
 // Undelegate takes a delegation away. The role's file stays listed in
@@ -203,6 +203,9 @@ func (d *Draft) Undelegate(ctx context.Context, role string) error {
 	return d.editDelegation(ctx, role, func(t *metadata.Targets, i int) error {
 		if t.Delegations.Roles[i].Purpose == metadata.PurposeWithdrawal {
 			return fmt.Errorf("%w: %q is the withdrawal role: without it nothing can be withdrawn and what was would pass again", ErrImpossible, role)
+		}
+		if err := leaveAgreements(t.Delegations, i); err != nil {
+			return err
 		}
 		t.Delegations.Roles = slices.Delete(t.Delegations.Roles, i, i+1)
 		dropUnusedKeys(t.Delegations)
@@ -242,7 +245,10 @@ func (d *Draft) editDelegation(ctx context.Context, role string, edit func(*meta
 	if i < 0 {
 		return fmt.Errorf("%w: %q is a hash bin", ErrUnknownRole, role)
 	}
-	return edit(t, i)
+	if err := edit(t, i); err != nil {
+		return err
+	}
+	return checkAgreements(t.Delegations, role)
 }
 
 func dropUnusedKeys(d *metadata.Delegations) {

@@ -114,7 +114,7 @@ func mergeDelegations(role string, base, ours, theirs *metadata.Delegations) (*m
 		}
 	}
 	dropUnusedKeys(&out)
-	return &out, nil
+	return &out, reachable(role, &out)
 }
 
 func mergeDelegation(role string, b, o, t *metadata.Delegation) (*metadata.Delegation, error) {
@@ -138,11 +138,27 @@ func mergeDelegation(role string, b, o, t *metadata.Delegation) (*metadata.Deleg
 	if o.Terminating == b.Terminating {
 		out.Terminating = t.Terminating
 	}
+	if o.Agreement.Equal(b.Agreement) {
+		out.Agreement = t.Agreement
+	} else if !t.Agreement.Equal(b.Agreement) && !t.Agreement.Equal(o.Agreement) {
+		return nil, &ConflictError{Role: role, What: "the agreement that the delegation " + o.Name + " demands"}
+	}
 	conflict := o.Threshold != b.Threshold && t.Threshold != b.Threshold && o.Threshold != t.Threshold
 	if conflict || out.Threshold > len(out.KeyIDs) || len(out.Paths)+len(out.HashPrefixes) == 0 {
 		return nil, &ConflictError{Role: role, What: "the delegation " + o.Name}
 	}
 	return &out, nil
+}
+
+// reachable refuses an agreement that one side's changes make impossible for
+// the other: its party was removed, say, or got a key of another party.
+func reachable(role string, d *metadata.Delegations) error {
+	for _, r := range d.Roles {
+		if r.Agreement != nil && checkAgreement(d, r) != nil {
+			return &ConflictError{Role: role, What: "what the agreement needs that the delegation " + r.Name + " demands"}
+		}
+	}
+	return nil
 }
 
 // mergeSet keeps what neither side removed and adds what either side added.

@@ -119,22 +119,31 @@ func (c *Client) checkRole(e delegations.Edge, had, f *metadata.File) error {
 
 // Finding is what a search for a target path came to.
 type Finding struct {
-	Path    string
-	Listed  bool // some role vouches for the path
-	Target  metadata.Target
-	Role    string           // the role whose entry it is
-	Chain   []string         // "root", "targets", …, Role
-	Denied  bool             // the withdrawal role lists the path
-	Visited []string         // roles opened, in order
-	Version map[string]int64 // versions of the roles opened
+	Path   string
+	Listed bool // some role vouches for the path, and those agree that must
+	Target metadata.Target
+	Role   string   // the role whose entry it is
+	Chain  []string // "root", "targets", …, Role
+	Denied bool     // the withdrawal role lists the path
+	// Agreeing are the roles whose agreement was needed and is there.
+	Agreeing []string
+	// Disagreement says why an entry that was found does not count; nil if it
+	// does, or if there is none.
+	Disagreement *delegations.Disagreement
+	Visited      []string         // roles opened, in order
+	Version      map[string]int64 // versions of the roles opened
 }
 
 // Lookup searches for path through the delegations (TUF 5.6.7). That nothing
-// lists it is no error. Entries of the withdrawal role never vouch.
+// lists it, or that roles do not agree which must, is no error. Entries of the
+// withdrawal role never vouch.
 func (c *Client) Lookup(ctx context.Context, path string) (*Finding, error) {
 	s := delegations.NewSearch(path)
 	for e, ok := s.Next(); ok; e, ok = s.Next() {
 		t, err := c.Open(ctx, e)
+		if err == nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		}
 		if err != nil {
 			return nil, fmt.Errorf("search for %s: %w", path, err)
 		}
@@ -151,8 +160,9 @@ func (c *Client) finding(path string, s *delegations.Search) *Finding {
 		f.Version[role] = c.roles[role].Version
 	}
 	_, f.Denied = s.Denied()
+	f.Disagreement = s.Disagreed()
 	if hit, ok := s.Found(); ok {
-		f.Listed, f.Target, f.Role = true, hit.Target, hit.Role
+		f.Listed, f.Target, f.Role, f.Agreeing = true, hit.Target, hit.Role, hit.Agreeing
 		f.Chain = append([]string{metadata.RoleRoot}, hit.Chain...)
 	}
 	return f

@@ -240,21 +240,21 @@ func (d *Draft) refuseWithdrawn(ctx context.Context, a Artifact) error {
 	return nil
 }
 
-// refuseShadowed searches for each path as a verifier will.
+// refuseShadowed searches for each path as a verifier will. A role whose
+// agreement is demanded may list another digest than the one before it: one of
+// them has to be the first to change.
 func (d *Draft) refuseShadowed(ctx context.Context, e delegations.Edge, a Artifact) error {
 	for _, path := range a.Paths() {
-		s := delegations.NewSearch(path)
-		for next, ok := s.Next(); ok; next, ok = s.Next() {
-			t, err := d.Open(ctx, next)
-			if err != nil {
-				return err
-			}
-			if err := s.Visit(next, t); err != nil {
-				return err
-			}
+		s, err := d.search(ctx, path)
+		if err != nil {
+			return err
 		}
 		hit, ok := s.Found()
-		if ok && hit.Role != e.Role && hit.Target.Hashes.Get("sha256") != a.hashAt(path) {
+		if why := s.Disagreed(); why != nil {
+			hit, ok = why.Hit, true
+		}
+		party := slices.ContainsFunc(hit.Parties, func(role string) bool { return slices.Contains(e.Chain, role) })
+		if ok && hit.Role != e.Role && !party && hit.Target.Hashes.Get("sha256") != a.hashAt(path) {
 			return fmt.Errorf("%w: %s is listed by %q with another digest", ErrShadowed, path, hit.Role)
 		}
 	}

@@ -41,7 +41,9 @@ const (
 	// ClaimMismatch: a claim that the policy demands is not made, or has
 	// another value.
 	ClaimMismatch Reason = "claim-mismatch"
-	// Disagreement: publishers vouch for different digests of one tag.
+	// Disagreement: publishers vouch for different digests of one tag, or too
+	// few of a publisher's roles list the same where it demands that several
+	// agree.
 	Disagreement Reason = "disagreement"
 	// UnknownPublisher: no such publisher is pinned.
 	UnknownPublisher Reason = "unknown-publisher"

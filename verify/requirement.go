@@ -50,6 +50,7 @@ type hearing struct {
 	want    *Requirement
 	session *session
 	entry   metadata.Target
+	agreed  []string // the roles whose agreement was needed and is there
 	Result
 }
 
@@ -76,7 +77,7 @@ func (h *hearing) hear(ctx context.Context) (Reason, string) {
 }
 
 func (h *hearing) vouched() string {
-	s := "vouched for by " + h.Chain[len(h.Chain)-1]
+	s := "vouched for by " + h.Chain[len(h.Chain)-1] + h.agreement()
 	if h.Age != nil {
 		s += ", " + ago(*h.Age) + " ago"
 	}
@@ -84,6 +85,16 @@ func (h *hearing) vouched() string {
 		s += fmt.Sprintf("; use %s: the tag has another digest now", h.SignedDigest)
 	}
 	return s
+}
+
+// agreement names those who agreed to the role that is named already.
+func (h *hearing) agreement() string {
+	others := slices.DeleteFunc(slices.Clone(h.agreed), func(role string) bool { return slices.Contains(h.Chain, role) })
+	if len(others) == 0 {
+		return ""
+	}
+	slices.Sort(others)
+	return ", in agreement with " + strings.Join(slices.Compact(others), ", ")
 }
 
 // fail turns an error into a reason, and a message that does not repeat it.
@@ -167,15 +178,23 @@ func (h *hearing) lookup(ctx context.Context, path metadata.Path) (Reason, strin
 	if err != nil {
 		return fail(err)
 	}
+	if f.Disagreement != nil {
+		return h.disagrees(f)
+	}
 	if !f.Listed {
 		return NotListed, fmt.Sprintf("no role of %s vouches for %s", h.want.Publisher, h.Target)
 	}
 	return h.take(ctx, path, f)
 }
 
+// disagrees refuses an entry to which roles do not agree that must.
+func (h *hearing) disagrees(f *tuf.Finding) (Reason, string) {
+	return Disagreement, fmt.Sprintf("the roles of %s do not agree on %s: %s", h.want.Publisher, f.Path, f.Disagreement)
+}
+
 // take reads the entry that was found.
 func (h *hearing) take(ctx context.Context, path metadata.Path, f *tuf.Finding) (Reason, string) {
-	h.entry, h.Chain, h.SignedDigest = f.Target, f.Chain, f.Target.Hashes.Digest()
+	h.entry, h.Chain, h.agreed, h.SignedDigest = f.Target, f.Chain, f.Agreeing, f.Target.Hashes.Digest()
 	statement, err := f.Target.Statement()
 	if err != nil {
 		return fail(fmt.Errorf("%s: %w", h.Target, err))
@@ -192,6 +211,9 @@ func (h *hearing) take(ctx context.Context, path metadata.Path, f *tuf.Finding) 
 	other, err := h.session.lookup(ctx, path.String())
 	if err != nil {
 		return fail(err)
+	}
+	if other.Disagreement != nil {
+		return h.disagrees(other)
 	}
 	if !other.Listed {
 		return OK, ""

@@ -18,7 +18,7 @@ import (
 func newDelegate(c *command) *cobra.Command {
 	return group("delegate", "Say which roles may vouch for which names",
 		"Delegate gives roles with keys of their own the trust to vouch for names, takes\nit away, and lists who is trusted with what.", groupPublisher,
-		newDelegateAdd(c), newDelegateRemove(c), newDelegateList(c))
+		newDelegateAdd(c), newDelegateAgree(c), newDelegateRemove(c), newDelegateList(c))
 }
 
 type delegateFlags struct {
@@ -26,6 +26,7 @@ type delegateFlags struct {
 	paths, keys   []string
 	threshold     int
 	terminating   bool
+	agreement     agreementFlags
 }
 
 func newDelegateAdd(c *command) *cobra.Command {
@@ -41,8 +42,12 @@ The role's first, empty file is signed at once, so as many of its keys as its
 threshold says must be at hand. To hand a role to somebody else, delegate it to a key of yours and
 theirs with a threshold of one, let them sign, and take yours out with carnet rotate.
 
+With --agree nothing passes under these names, whoever vouches for it, until --min of
+the roles that are named list the same digest. ROLE itself may be one of them; the
+others must be trusted with these names by the same delegator. See carnet delegate agree.
+
 ` + keyForms,
-		Example: "  carnet delegate add releases --path net-monitor --key releases\n  carnet delegate add team --path team/** --key ann --key file:bob.pub --threshold 2",
+		Example: "  carnet delegate add releases --path net-monitor --key releases\n  carnet delegate add team --path team/** --key ann --key file:bob.pub --threshold 2\n  carnet delegate add security --path net-monitor --key sec --agree releases,security",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.delegateAdd(cmd.Context(), args[0], f) },
 	}
@@ -52,6 +57,7 @@ theirs with a threshold of one, let them sign, and take yours out with carnet ro
 	cmd.Flags().IntVar(&f.threshold, "threshold", 1, "`number` of the keys that must sign")
 	cmd.Flags().StringVar(&f.parent, "parent", metadata.RoleTargets, "`role` that delegates")
 	cmd.Flags().BoolVar(&f.terminating, "terminating", false, "no role that is delegated later is asked for these names")
+	f.agreement.register(cmd)
 	_ = cmd.MarkFlagRequired("path")
 	_ = cmd.MarkFlagRequired("key")
 	return cmd
@@ -60,6 +66,9 @@ theirs with a threshold of one, let them sign, and take yours out with carnet ro
 func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags) error {
 	d, keys, err := c.delegation(ctx, role, f)
 	if err != nil {
+		return err
+	}
+	if d.Agreement, err = f.agreement.agreement(); err != nil {
 		return err
 	}
 	p, err := c.openPublisher(f.trust)
@@ -74,7 +83,11 @@ func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags)
 	}
 	out := p.published(res)
 	return c.answer(out, func(w io.Writer) {
-		fmt.Fprintf(w, "%s is trusted with %s by %s\n%s\n", role, strings.Join(f.paths, ", "), f.parent, out)
+		fmt.Fprintf(w, "%s is trusted with %s by %s\n", role, strings.Join(f.paths, ", "), f.parent)
+		if d.Agreement != nil {
+			fmt.Fprintln(w, agreementText(d.Agreement))
+		}
+		fmt.Fprintln(w, out)
 	})
 }
 
@@ -149,6 +162,8 @@ type roleEntry struct {
 	Threshold   int       `json:"threshold"`
 	Terminating bool      `json:"terminating"`
 	Withdrawal  bool      `json:"withdrawal"`
+	Agree       []string  `json:"agree"` // the roles that must agree under these paths, none if it is not demanded
+	Min         int       `json:"min"`   // how many of them
 	Version     int64     `json:"version"`
 	Expires     time.Time `json:"expires"`
 	Targets     int       `json:"targets"`
@@ -173,14 +188,21 @@ func newDelegateList(c *command) *cobra.Command {
 			}
 			return c.answer(list, func(w io.Writer) {
 				for _, r := range list {
-					fmt.Fprintf(w, "%s\n  delegated by %s, %d of %s\n  paths   %s\n  targets %d, version %d, valid till %s\n",
-						r.Role, r.Parent, r.Threshold, strings.Join(r.Keys, ", "), strings.Join(r.Paths, " "), r.Targets, r.Version, r.Expires.Format(time.RFC3339))
+					r.print(w)
 				}
 			})
 		},
 	}
 	trustFlag(cmd, &trust)
 	return cmd
+}
+
+func (r roleEntry) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\n  delegated by %s, %d of %s\n  paths   %s\n", r.Role, r.Parent, r.Threshold, strings.Join(r.Keys, ", "), strings.Join(r.Paths, " "))
+	if r.Min > 0 {
+		fmt.Fprintf(w, "  agree   %d of %s must list the same\n", r.Min, strings.Join(r.Agree, ", "))
+	}
+	fmt.Fprintf(w, "  targets %d, version %d, valid till %s\n", r.Targets, r.Version, r.Expires.Format(time.RFC3339))
 }
 
 func (p *publisher) roles(ctx context.Context) ([]roleEntry, error) {
@@ -198,7 +220,10 @@ func (p *publisher) roles(ctx context.Context) ([]roleEntry, error) {
 		}
 		r := roleEntry{
 			Role: e.Role, Parent: e.Parent, Paths: append(d.Paths, d.HashPrefixes...), Threshold: e.RoleKeys.Threshold, Terminating: e.Terminating,
-			Withdrawal: e.Withdrawal, Version: t.Version, Expires: t.Expires, Targets: len(t.Targets), Keys: []string{},
+			Withdrawal: e.Withdrawal, Version: t.Version, Expires: t.Expires, Targets: len(t.Targets), Keys: []string{}, Agree: []string{},
+		}
+		if a := d.Agreement; a != nil {
+			r.Agree, r.Min = a.Roles, a.Min
 		}
 		for _, id := range e.RoleKeys.KeyIDs {
 			r.Keys = append(r.Keys, p.c.keyName(e.Keys[id], id))

@@ -157,6 +157,9 @@ func (c *command) withdrawnDigest(ctx context.Context, d *tuf.Draft, path metada
 	if err != nil {
 		return "", err
 	}
+	if f.Disagreement != nil {
+		return "", usage(fmt.Errorf("the roles do not agree on %s: name the artifact by its digest, %s@sha256:…: %s", path, path.Name, f.Disagreement))
+	}
 	if !f.Listed {
 		return "", usage(errors.Join(fmt.Errorf("%s was never signed: name the artifact by its digest, %s@sha256:…", path, path.Name)))
 	}

@@ -33,6 +33,9 @@ at hand. With --recursive everything that refers to the artifact, such as SBOMs 
 scan results, is vouched for too, by digest. With --as an artifact is signed under
 another name than that of the place where it is now.
 
+Where several roles must agree, each of them signs, with --role: until enough of them
+have signed the same digest it does not pass, and sign says who is missing.
+
 To sign again replaces what was signed for the same names: claims are not kept unless
 they are given again. An interrupted sign can be run again.`,
 		Example: "  carnet sign registry.example/net-monitor:1.0 --claim stage=prod\n  carnet sign oci:net-monitor:1.0 --recursive --role releases",
@@ -68,6 +71,48 @@ func (s signed) String() string {
 type signAnswer struct {
 	published
 	Signed []signed `json:"signed"`
+	// Pending are the names that do not pass yet.
+	Pending []pending `json:"pending"`
+}
+
+// pending is a name at which other roles must list the same.
+type pending struct {
+	Target  string   `json:"target"`
+	Missing []string `json:"missing"` // roles, of which
+	More    *int     `json:"more"`    // so many must; null: not known
+}
+
+func pendingOf(list []tuf.Pending) []pending {
+	out := []pending{}
+	for _, p := range list {
+		e := pending{Target: p.Path, Missing: p.Missing}
+		if p.More > 0 {
+			e.More = &p.More
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// pendingText says once what many names wait for.
+func pendingText(list []tuf.Pending) []string {
+	var lines []string
+	names := map[string][]string{}
+	for _, p := range list {
+		says := p.String()
+		if names[says] == nil {
+			lines = append(lines, says)
+		}
+		names[says] = append(names[says], p.Path)
+	}
+	for i, says := range lines {
+		more := ""
+		if n := len(names[says]); n > 1 {
+			more = fmt.Sprintf(" and %d more names", n-1)
+		}
+		lines[i] = names[says][0] + more + ": " + says
+	}
+	return lines
 }
 
 func (c *command) sign(ctx context.Context, args []string, f signFlags) error {
@@ -98,8 +143,12 @@ func (c *command) sign(ctx context.Context, args []string, f signFlags) error {
 	}
 	var out []signed
 	var denied []string
+	var waiting []tuf.Pending
 	res, err := p.publish(ctx, paths, func(ctx context.Context, d *tuf.Draft) (err error) {
-		out, denied, err = vouch(ctx, d, v, artifacts)
+		if out, denied, err = vouch(ctx, d, v, artifacts); err != nil {
+			return err
+		}
+		waiting, err = agreements(ctx, d, artifacts, out)
 		return err
 	})
 	if err != nil {
@@ -113,9 +162,12 @@ func (c *command) sign(ctx context.Context, args []string, f signFlags) error {
 			return err
 		}
 	}
-	return c.answer(signAnswer{p.published(res), out}, func(w io.Writer) {
+	return c.answer(signAnswer{p.published(res), out, pendingOf(waiting)}, func(w io.Writer) {
 		for _, s := range out {
 			fmt.Fprintln(w, s)
+		}
+		for _, line := range pendingText(waiting) {
+			fmt.Fprintln(w, line)
 		}
 		fmt.Fprintln(w, p.published(res))
 	})
@@ -139,4 +191,17 @@ func vouch(ctx context.Context, d *tuf.Draft, v tuf.Vouching, artifacts []tuf.Ar
 		denied = append(denied, listed...)
 	}
 	return out, denied, nil
+}
+
+// agreements returns what does not pass yet, once all was signed.
+func agreements(ctx context.Context, d *tuf.Draft, artifacts []tuf.Artifact, by []signed) ([]tuf.Pending, error) {
+	var out []tuf.Pending
+	for i, a := range artifacts {
+		list, err := d.Pending(ctx, by[i].Role, a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
 }
