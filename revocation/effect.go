@@ -15,6 +15,7 @@ import (
 const (
 	OK              = "ok"
 	NotListed       = "not-listed"
+	Disagreement    = "disagreement"
 	DigestMismatch  = "digest-mismatch"
 	Revoked         = "revoked"
 	Expired         = "expired"

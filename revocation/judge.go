@@ -116,6 +116,9 @@ func (j *judge) search(path string) (delegations.Hit, string, error) {
 		}
 	}
 	hit, ok := s.Found()
+	if s.Disagreed() != nil {
+		return hit, Disagreement, nil
+	}
 	if !ok {
 		return hit, NotListed, nil
 	}
