@@ -110,6 +110,40 @@ func TestCheckPattern(t *testing.T) {
 	}
 }
 
+func TestCovers(t *testing.T) {
+	all, err := metadata.Patterns("**")
+	require.NoError(t, err)
+	tree, err := metadata.Patterns("a/**")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		patterns []string
+		pattern  string
+		want     bool
+	}{
+		{[]string{"a:*"}, "a:*", true},
+		{[]string{"b:*", "a:*"}, "a:1.*", true},
+		{[]string{"a:*"}, "a:1", true},
+		{[]string{"a:*"}, "a@*", false},
+		{[]string{"a:1.*"}, "a:*", false},
+		{[]string{"a:?"}, "a:*", false},
+		{[]string{"a:?*"}, "a:*", false},
+		{[]string{"a:*"}, "a:?", true},
+		{[]string{"a:?"}, "a:?", true},
+		{[]string{"a:?"}, "a:[12]", false},
+		{[]string{"a:[12]"}, "a:[12]", true},
+		{[]string{"a:[^1]"}, "a:?", false},
+		{[]string{"a:[12]"}, "a:?", false},
+		{[]string{"a:*"}, "a:[12]", true},
+		{[]string{"*"}, "a/b:*", false},
+		{all, "a/b/c:*", true},
+		{tree, "a/b:*", true},
+		{tree, "ab:*", false},
+		{nil, "a:*", false},
+	} {
+		assert.Equal(t, c.want, delegations.Covers(c.patterns, c.pattern), "%s by %s", c.pattern, c.patterns)
+	}
+}
+
 func TestMatchHashPrefixes(t *testing.T) {
 	sum := sha256.Sum256([]byte("a:1"))
 	full := hex.EncodeToString(sum[:])

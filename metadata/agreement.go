@@ -85,20 +85,31 @@ func (a *Agreement) Without(role string) *Agreement {
 	return &out
 }
 
-// needed returns what critical lists, with agreement if there is one.
-func (d Delegation) needed() Value {
-	listed := Struct(d.ext...).Get("critical")
-	if d.Agreement == nil {
-		return listed
-	}
+// criticalNames returns the names that d's extension lists as critical.
+func (d Delegation) criticalNames() []string {
 	var list []string
-	for _, e := range listed.parts {
+	for _, e := range Struct(d.ext...).Get("critical").parts {
 		list = append(list, e.Value.Str())
 	}
-	if !slices.Contains(list, agreementName) {
-		list = append(list, agreementName)
+	return list
+}
+
+// keepCritical leaves it to the agreement to be critical, so that the word goes
+// with it.
+func (d *Delegation) keepCritical() {
+	if d.Agreement == nil {
+		return
 	}
-	return texts(list)
+	rest := slices.DeleteFunc(d.criticalNames(), func(name string) bool { return name == agreementName })
+	d.ext = Struct(d.ext...).With("critical", textsOrAbsent(rest)).Members()
+}
+
+// needed returns what critical lists, with agreement if there is one.
+func (d Delegation) needed() Value {
+	if d.Agreement == nil {
+		return Struct(d.ext...).Get("critical")
+	}
+	return texts(append(d.criticalNames(), agreementName))
 }
 
 // extensionValue writes the delegation's extension; Absent if it says nothing.

@@ -1,6 +1,7 @@
 package metadata_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,6 +26,16 @@ func TestAgreementIsWrittenAsCritical(t *testing.T) {
 	assert.NotContains(t, string(file.Canonical()), "critical")
 	d.Agreement = a
 	assert.Equal(t, agreementJ, string(file.Canonical()))
+
+	file, d = agreeing(t)
+	d.Agreement = nil
+	assert.NotContains(t, string(file.Canonical()), "critical", "the word goes with what it is about")
+
+	f, err := metadata.Decode(metadata.RoleTargets, unsigned(strings.Replace(agreementJ, `["agreement"]`, `["agreement","purpose"]`, 1)))
+	require.NoError(t, err)
+	assert.Contains(t, string(f.Targets.Canonical()), `"critical":["purpose","agreement"]`)
+	f.Targets.Delegations.Roles[2].Agreement = nil
+	assert.Contains(t, string(f.Targets.Canonical()), `"critical":["purpose"]`)
 }
 
 func TestAgreementIsPartOfWhatADelegationSays(t *testing.T) {

@@ -228,6 +228,7 @@ func (d *Delegation) extension(o *fields) {
 	d.Agreement = e.agreement()
 	critical(e, "purpose", agreementName)
 	d.ext = e.rest()
+	d.keepCritical()
 }
 
 func succinct(o *fields) *SuccinctRoles {

@@ -234,6 +234,9 @@ func mangled(t *testing.T) map[string]subject {
 		`","md5":"aa"},"custom":{"theirs":[1,2]},"more":true},"c":{"length":0,"hashes":{"sha512":"` + strings.Repeat("b", 128) + `"}}},` +
 		`"delegations":{` + keys + `,"roles":[{"name":"x","keyids":["k1","again"],"threshold":1,"path_hash_prefixes":["a0","B1"]},` +
 		`{"name":"y","keyids":["odd","k1","lost"],"threshold":2,"terminating":true,"paths":["a/*","b/*"],"unknown":"x"},{"name":"z","keyids":["k2"],"threshold":1,"paths":[]}]}}}`)}
+	out["agreement"] = subject{delegations.Edge{Role: "team"}, []byte(head + `"targets":{},"delegations":{` + keys + `,"roles":[{"name":"a","keyids":["k1"],"threshold":1,"paths":["*"]},` +
+		`{"name":"b","keyids":["k2"],"threshold":1,"paths":["*"]},{"name":"c","keyids":["odd"],"threshold":1,"paths":["*"],` +
+		`"carnet":{"agreement":{"roles":["a","b","c"],"min":2,"zz":1},"critical":["purpose","agreement"]}}]}}}`)}
 	out["bins"] = subject{delegations.Edge{Role: "team"}, []byte(head + `"targets":{},"delegations":{` + keys + `,"succinct_roles":{"bit_length":4,"name_prefix":"bin","keyids":["k1","k2"],"threshold":1}}}}`)}
 	out["nothing"] = subject{delegations.Edge{Role: "team"}, []byte(head + `"targets":{},"delegations":{"keys":{},"roles":[]}}}`)}
 	return out

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -171,9 +172,33 @@ func (t *preview) trust(c TrustChange) {
 		t.line("%sroles after it are asked for its paths too (terminating no longer)", who)
 	}
 	t.text(who+"purpose %s, before %s", c.Purpose)
+	t.agreement(who, c)
 	if !c.BitLength.IsZero() && !c.Gone {
 		t.line("%s2^%d bins, before %s", who, c.BitLength.After, bins(c))
 	}
+}
+
+// agreement says which roles must agree under the role's paths.
+func (t *preview) agreement(who string, c TrustChange) {
+	t.names(who, "under its paths the agreement is demanded of", c.Agree.Added)
+	t.names(who, "under its paths the agreement is no longer demanded of", c.Agree.Removed)
+	if c.Agree.Reordered {
+		t.line("%sthose whose agreement is demanded are asked in another order", who)
+	}
+	switch {
+	case c.Agreeing.IsZero():
+	case c.Agreeing.After == 0:
+		t.line("%sunder its paths one role is enough, where %d had to agree", who, c.Agreeing.Before)
+	default:
+		t.line("%sunder its paths %d of them must list the same, before %s", who, c.Agreeing.After, agreeingBefore(c))
+	}
+}
+
+func agreeingBefore(c TrustChange) string {
+	if c.Agreeing.Before == 0 {
+		return "one was enough"
+	}
+	return strconv.Itoa(c.Agreeing.Before)
 }
 
 func bins(c TrustChange) string {
@@ -197,14 +222,16 @@ func (t *preview) threshold(who string, c TrustChange) {
 }
 
 func (t *preview) patterns(who, verb string, c ListChange) {
-	for _, p := range c.Added {
-		t.line("%s%s %s", who, verb, Printable(p))
-	}
-	for _, p := range c.Removed {
-		t.line("%sno longer %s %s", who, verb, Printable(p))
-	}
+	t.names(who, verb, c.Added)
+	t.names(who, "no longer "+verb, c.Removed)
 	if c.Reordered {
 		t.line("%sthe same paths stand in another order or number, which means nothing", who)
+	}
+}
+
+func (t *preview) names(who, verb string, names []string) {
+	for _, name := range names {
+		t.line("%s%s %s", who, verb, Printable(name))
 	}
 }
 

@@ -22,13 +22,15 @@ type TrustChange struct {
 	HashPrefixes ListChange   `json:"hashPrefixes,omitzero"`
 	Terminating  Span[bool]   `json:"terminating,omitzero"`
 	Purpose      Span[string] `json:"purpose,omitzero"`
+	Agree        ListChange   `json:"agree,omitzero"`    // roles whose agreement is demanded
+	Agreeing     Span[int]    `json:"agreeing,omitzero"` // how many of them; 0: no agreement is demanded
 	BitLength    Span[int]    `json:"bitLength,omitzero"`
 }
 
 // same reports whether nothing changes.
 func (t TrustChange) same() bool {
 	return !t.New && !t.Gone && t.Keys.IsZero() && t.Threshold.IsZero() && t.Paths.IsZero() && t.HashPrefixes.IsZero() &&
-		t.Terminating.IsZero() && t.Purpose.IsZero() && t.BitLength.IsZero()
+		t.Terminating.IsZero() && t.Purpose.IsZero() && t.Agree.IsZero() && t.Agreeing.IsZero() && t.BitLength.IsZero()
 }
 
 // ListChange is what changes in a list of patterns.
@@ -158,6 +160,8 @@ func (d *Difference) delegation(a metadata.Keys, was *metadata.Delegation, b met
 	t := compareRoleKeys(x.Name, a, x.RoleKeys, b, y.RoleKeys)
 	t.Paths, t.HashPrefixes = compareLists(x.Paths, y.Paths), compareLists(x.HashPrefixes, y.HashPrefixes)
 	t.Terminating, t.Purpose = Span[bool]{x.Terminating, y.Terminating}, Span[string]{x.Purpose, y.Purpose}
+	from, to := orNoAgreement(x.Agreement), orNoAgreement(y.Agreement)
+	t.Agree, t.Agreeing = compareLists(from.Roles, to.Roles), Span[int]{from.Min, to.Min}
 	if t.New, t.Gone = was == nil, is == nil; t.New {
 		t.Role, t.Place = y.Name, place
 	}
@@ -179,10 +183,23 @@ func orNone(d *metadata.Delegation) metadata.Delegation {
 	return *d
 }
 
+func orNoAgreement(a *metadata.Agreement) metadata.Agreement {
+	if a == nil {
+		return metadata.Agreement{}
+	}
+	return *a
+}
+
 // delegationResidue returns what is not described of a delegation.
 func delegationResidue(r metadata.Delegation) metadata.Value {
 	r.Name, r.RoleKeys = "", roleKeysResidue(r.RoleKeys)
 	r.Paths, r.HashPrefixes, r.Terminating, r.Purpose = nil, nil, false, ""
+	if a := orNoAgreement(r.Agreement); r.Agreement != nil {
+		a.Roles, a.Min = nil, 0
+		if r.Agreement = &a; a.Equal(&metadata.Agreement{}) {
+			r.Agreement = nil
+		}
+	}
 	return r.Value()
 }
 
