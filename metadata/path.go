@@ -53,6 +53,16 @@ func DigestPath(name string, d digest.Digest) string { return name + "@" + d.Str
 // WithdrawnPath returns the path at which the withdrawal role lists d.
 func WithdrawnPath(d digest.Digest) string { return withdrawnName + "@" + d.String() }
 
+// WithdrawnDigest returns the digest that is withdrawn at path, or false for
+// another path.
+func WithdrawnDigest(path string) (digest.Digest, bool) {
+	d, ok := strings.CutPrefix(path, withdrawnName+"@")
+	if hex, isSHA := strings.CutPrefix(d, "sha256:"); !ok || !isSHA || !isHex(hex, 64) {
+		return "", false
+	}
+	return digest.Digest(d), true
+}
+
 // Path is a target path taken apart; exactly one of Tag and Digest is set.
 type Path struct {
 	Name   string

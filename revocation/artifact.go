@@ -47,11 +47,17 @@ type Outcome struct {
 // along the children that are vouched for only through it. To withdraw again
 // replaces the notice and brings the listed paths up to date.
 func Withdraw(ctx context.Context, d *tuf.Draft, w Withdrawal) (*Outcome, error) {
-	if w.Digest.Validate() != nil || w.Digest.Algorithm() != digest.SHA256 {
-		return nil, fmt.Errorf("withdraw %q: want sha256:<64 hexadecimal digits>", w.Digest)
-	}
-	if w.Reason == "" {
-		return nil, errors.New("a withdrawal needs a reason: people will ask")
+	return WithdrawAll(ctx, d, []Withdrawal{w})
+}
+
+// WithdrawAll is Withdraw for several artifacts in one publication. A child
+// that is among them for itself is taken along by its index all the same, if
+// that is among them too, so that lifting the index's withdrawal lifts both.
+func WithdrawAll(ctx context.Context, d *tuf.Draft, all []Withdrawal) (*Outcome, error) {
+	for _, w := range all {
+		if err := w.check(); err != nil {
+			return nil, err
+		}
 	}
 	list, e, err := withdrawals(ctx, d)
 	if err != nil {
@@ -61,33 +67,82 @@ func Withdraw(ctx context.Context, d *tuf.Draft, w Withdrawal) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &Outcome{Digests: append([]digest.Digest{w.Digest}, children(list, vouched, w.Digest)...)}
-	entries := map[string]metadata.Target{}
-	for _, digest := range out.Digests {
-		out.Paths = append(out.Paths, entriesFor(entries, w, d.Now(), digest, vouched)...)
+	known := newCatalogue(vouched)
+	out, entries := &Outcome{}, map[string]metadata.Target{}
+	for _, w := range independent(known, list, all) {
+		for _, digest := range append([]digest.Digest{w.Digest}, known.children(list, w.Digest)...) {
+			out.Digests = append(out.Digests, digest)
+			out.Paths = append(out.Paths, entriesFor(entries, w, d.Now(), digest, known.of[digest])...)
+		}
 	}
 	slices.Sort(out.Paths)
 	return out, apply(ctx, d, e, list, entries, vouched)
 }
 
+func (w Withdrawal) check() error {
+	if w.Digest.Validate() != nil || w.Digest.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("withdraw %q: want sha256:<64 hexadecimal digits>", w.Digest)
+	}
+	if w.Reason == "" {
+		return errors.New("a withdrawal needs a reason: people will ask")
+	}
+	return nil
+}
+
+// independent leaves out what the index that is in all takes along. Who lies
+// about indexes gets nothing out of it: an index that is itself left out takes
+// nothing along.
+func independent(known *catalogue, list *metadata.Targets, all []Withdrawal) []Withdrawal {
+	if len(all) == 1 {
+		return all
+	}
+	takes := map[digest.Digest][]digest.Digest{}
+	child := map[digest.Digest]bool{}
+	for _, w := range all {
+		takes[w.Digest] = known.children(list, w.Digest)
+		for _, c := range takes[w.Digest] {
+			child[c] = true
+		}
+	}
+	taken := map[digest.Digest]bool{}
+	for _, w := range all {
+		for _, c := range takes[w.Digest] {
+			taken[c] = taken[c] || !child[w.Digest]
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(w Withdrawal) bool { return taken[w.Digest] })
+}
+
+// catalogue finds what is vouched for by digest, and through which index.
+type catalogue struct {
+	of      map[digest.Digest][]vouching
+	through map[digest.Digest][]digest.Digest // by index, the digests with an entry that names it
+}
+
+func newCatalogue(vouched []vouching) *catalogue {
+	c := &catalogue{of: map[digest.Digest][]vouching{}, through: map[digest.Digest][]digest.Digest{}}
+	for _, v := range vouched {
+		c.of[v.digest] = append(c.of[v.digest], v)
+		if i := v.statement.Index; i != "" {
+			c.through[i] = append(c.through[i], v.digest)
+		}
+	}
+	return c
+}
+
 // children returns the manifests that are vouched for through the index and
 // in no other way, without those that were withdrawn for themselves: to lift
 // the index's withdrawal must not lift theirs.
-func children(list *metadata.Targets, vouched []vouching, index digest.Digest) []digest.Digest {
+func (c *catalogue) children(list *metadata.Targets, index digest.Digest) []digest.Digest {
 	alone := map[digest.Digest]bool{}
-	for _, v := range vouched {
-		through := v.statement.Index == index
-		if was, seen := alone[v.digest]; seen {
-			through = through && was
-		}
-		alone[v.digest] = through
-	}
-	delete(alone, index)
-	maps.DeleteFunc(alone, func(d digest.Digest, through bool) bool {
+	for _, d := range c.through[index] {
+		otherwise := slices.ContainsFunc(c.of[d], func(v vouching) bool { return v.statement.Index != index })
 		entry, withdrawn := list.Targets[metadata.WithdrawnPath(d)]
 		s, err := entry.Statement()
-		return !through || withdrawn && (err != nil || s.Index != index)
-	})
+		if d != index && !otherwise && (!withdrawn || err == nil && s.Index == index) {
+			alone[d] = true
+		}
+	}
 	return slices.Sorted(maps.Keys(alone))
 }
 
@@ -104,10 +159,8 @@ func entriesFor(entries map[string]metadata.Target, w Withdrawal, now time.Time,
 	entries[metadata.WithdrawnPath(d)] = entry
 	var paths []string
 	for _, v := range vouched {
-		if v.digest == d {
-			entries[v.path] = entry
-			paths = append(paths, v.path)
-		}
+		entries[v.path] = entry
+		paths = append(paths, v.path)
 	}
 	return paths
 }

@@ -52,7 +52,7 @@ var usageErrors = []error{
 	registrystore.ErrReference,
 	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey, tuf.ErrOtherKey,
 	signers.ErrURI, signers.ErrAmbiguous, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
-	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible,
+	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible, tuf.ErrNotKept,
 	revocation.ErrKeyUnused, revocation.ErrTopLevelKey, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,
 }

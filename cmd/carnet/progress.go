@@ -32,6 +32,14 @@ func (b *bar) step() {
 	}
 }
 
+// at says that n steps are done.
+func (b *bar) at(n int) {
+	b.mu.Lock()
+	b.n = n - 1
+	b.mu.Unlock()
+	b.step()
+}
+
 // done takes the bar away.
 func (b *bar) done() {
 	if b.shown {
