@@ -84,13 +84,14 @@ type Delegated struct {
 }
 
 // MakeAudit reads the kept history and finds out what the key with this
-// identity did. Every role file is read once, when it first appears.
-func MakeAudit(ctx context.Context, past *tuf.Past, identity string) (*Audit, error) {
+// identity did. Every role file is read once, when it first appears. Progress,
+// if not nil, is told how many states of how many were looked at.
+func MakeAudit(ctx context.Context, past *tuf.Past, identity string, progress func(done, of int)) (*Audit, error) {
 	a := &Audit{
 		Key: identity, Past: past, Carried: map[string]int{}, since: map[aloneKey]Moment{}, others: map[digest.Digest]Earlier{},
 	}
 	w := newWalk(past, a.step)
-	if err := w.run(ctx); err != nil {
+	if err := w.run(ctx, progress); err != nil {
 		return nil, err
 	}
 	a.Unread = append(slices.Clone(past.Unread), w.lost...)

@@ -43,7 +43,7 @@ func (s *story) past() *tuf.Past {
 
 func (s *story) audit(key string) *revocation.Audit {
 	s.Helper()
-	a, err := revocation.MakeAudit(s.Context(), s.past(), identity(s.T, s.p.Key(key).Key()))
+	a, err := revocation.MakeAudit(s.Context(), s.past(), identity(s.T, s.p.Key(key).Key()), nil)
 	require.NoError(s, err)
 	return a
 }

@@ -152,6 +152,6 @@ func Keys(ctx context.Context, past *tuf.Past) (metadata.Keys, error) {
 		if d := s.file.Targets.Delegations; d != nil {
 			maps.Copy(out, d.Keys)
 		}
-	}).run(ctx)
+	}).run(ctx, nil)
 	return out, err
 }

@@ -71,8 +71,11 @@ func newWalk(past *tuf.Past, visit func(*step)) *walk {
 	return w
 }
 
-func (w *walk) run(ctx context.Context) error {
+func (w *walk) run(ctx context.Context, progress func(done, of int)) error {
 	for i, k := range w.past.States {
+		if progress != nil {
+			progress(i+1, len(w.past.States))
+		}
 		if err := w.state(ctx, k); err != nil {
 			return fmt.Errorf("state %s: %w", k.Tag, err)
 		}

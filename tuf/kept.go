@@ -24,8 +24,9 @@ type Kept struct {
 	// Parents are the kept states that it was made from: the newest that it
 	// contains, none of which contains another.
 	Parents []*Kept
-	// Gap reports that it was made from a publication that is not kept, or
-	// cannot be read: what it lists beyond Parents may be older than it.
+	// Gap reports that it was made from a publication that is not kept as a
+	// state, or cannot be read: what it lists beyond Parents may be older than
+	// it. A draft that was joined with another is such a publication.
 	Gap bool
 	// Aside reports that the present state does not descend from it: a thief's,
 	// or one that was hidden when it was committed.

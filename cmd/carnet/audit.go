@@ -133,16 +133,9 @@ var errIncomplete = errors.New("what is listed may not be all: part of the histo
 
 // audit reads the history and finds out what a key did.
 func (p *publisher) audit(ctx context.Context, key string) (*revocation.Audit, error) {
-	bar := (*bar)(nil)
-	past, err := p.repo.Past(ctx, func(done, of int) {
-		if bar == nil {
-			bar = p.c.progress("reading states", of)
-		}
-		bar.at(done)
-	})
-	if bar != nil {
-		bar.done()
-	}
+	reading := p.c.countdown("reading states")
+	past, err := p.repo.Past(ctx, reading.at)
+	reading.done()
 	if err != nil {
 		return nil, errors.Join(err, p.state.Commit())
 	}
@@ -150,7 +143,9 @@ func (p *publisher) audit(ctx context.Context, key string) (*revocation.Audit, e
 	if err != nil {
 		return nil, err
 	}
-	return revocation.MakeAudit(ctx, past, identity)
+	looking := p.c.countdown("looking at states")
+	defer looking.done()
+	return revocation.MakeAudit(ctx, past, identity, looking.at)
 }
 
 // identityInPast finds a key that a role has, or had once.

@@ -43,8 +43,9 @@ type unreadView struct {
 type momentView struct {
 	State      int64  `json:"state"`
 	Identity   string `json:"identity"`
-	AtOrBefore bool   `json:"atOrBefore"`
-	Aside      bool   `json:"aside"` // the present state does not descend from it
+	AtOrBefore bool   `json:"atOrBefore"` // it may have happened earlier, but
+	After      *int64 `json:"after"`      // after that state, if one is known
+	Aside      bool   `json:"aside"`      // the present state does not descend from it
 	Role       string `json:"role"`
 }
 
@@ -92,7 +93,12 @@ type sparedView struct {
 }
 
 func momentOf(m revocation.Moment) momentView {
-	return momentView{m.State.Version(), m.State.Identity(), m.AtOrBefore, m.State.Aside, m.Role}
+	v := momentView{State: m.State.Version(), Identity: m.State.Identity(), AtOrBefore: m.AtOrBefore, Aside: m.State.Aside, Role: m.Role}
+	if n := len(m.State.Parents); m.AtOrBefore && n > 0 {
+		after := m.State.Parents[n-1].Version()
+		v.After = &after
+	}
+	return v
 }
 
 // fill takes in what was found, since a state if one is named.
@@ -175,6 +181,9 @@ func (m momentView) String() string {
 	s := fmt.Sprintf("state %d", m.State)
 	if m.AtOrBefore {
 		s = "at or before " + s
+		if m.After != nil {
+			s += fmt.Sprintf(" and after state %d", *m.After)
+		}
 	}
 	if m.Aside {
 		s += " (aside: the present state does not descend from it)"

@@ -32,10 +32,13 @@ func (b *bar) step() {
 	}
 }
 
-// at says that n steps are done.
-func (b *bar) at(n int) {
+// countdown starts a bar whose total is known later.
+func (c *command) countdown(what string) *bar { return c.progress(what, 2) }
+
+// at says that done of so many steps are done.
+func (b *bar) at(done, of int) {
 	b.mu.Lock()
-	b.n = n - 1
+	b.n, b.total = done-1, of
 	b.mu.Unlock()
 	b.step()
 }
