@@ -1,6 +1,11 @@
 package metadata
 
-import "time"
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+)
 
 // Root is the content of a root file (TUF 4.3).
 type Root struct {
@@ -60,6 +65,43 @@ func rootExtension(o *fields) *RootExtension {
 	critical(e, "id", "name", "refreshers", "expiry")
 	x.extra = e.rest()
 	return x
+}
+
+// Clone copies all that an edit may change.
+func (r *Root) Clone() *Root {
+	out := *r
+	out.Keys, out.Roles = maps.Clone(r.Keys), maps.Clone(r.Roles)
+	if r.Carnet != nil {
+		x := *r.Carnet
+		x.Refreshers, x.Expiry = slices.Clone(x.Refreshers), maps.Clone(x.Expiry)
+		out.Carnet = &x
+	}
+	return &out
+}
+
+// DropUnusedKeys takes away the keys that no role lists, those of roles that
+// are not TUF's four included.
+func (r *Root) DropUnusedKeys() {
+	used := map[string]bool{}
+	for _, rk := range r.Roles {
+		for _, id := range rk.KeyIDs {
+			used[id] = true
+		}
+	}
+	for _, other := range r.others {
+		for _, id := range other.Value.Get("keyids").Items() {
+			used[id.Str()] = true
+		}
+	}
+	maps.DeleteFunc(r.Keys, func(id string, _ Key) bool { return !used[id] })
+}
+
+// SameContent reports whether two roots say the same: all but version, expiry
+// and specification.
+func (r *Root) SameContent(other *Root) bool {
+	a, b := *r, *other
+	a.Header, b.Header = Header{}, Header{}
+	return bytes.Equal(a.Canonical(), b.Canonical())
 }
 
 func (x *RootExtension) value() Value {

@@ -11,10 +11,10 @@ import (
 // accept is the last look before a commit: a client that trusts what this
 // writer started from must take the publication, by the same rules as every
 // verifier but for expiry. It returns the timestamp.
-func (r *Repository) accept(ctx context.Context, root *metadata.File, base *revision, pub *Publication) (*metadata.File, error) {
+func (r *Repository) accept(ctx context.Context, base *revision, pub *Publication) (*metadata.File, error) {
 	store := MemoryStore{metadata.RoleSnapshot: base.snapshot.Raw}
 	c, err := NewClient(Options{
-		Root: root.Raw, Store: store, Sources: []Source{&held{pub, r.opts.Journal}}, Now: r.opts.Now(), AllowExpired: true,
+		Root: base.root.Raw, Store: store, Sources: []Source{&held{pub, r.opts.Journal}}, Now: r.opts.Now(), AllowExpired: true,
 	})
 	if err != nil {
 		return nil, err
@@ -93,7 +93,22 @@ func (h *held) Root(ctx context.Context, version int64) ([]byte, error) {
 			return h.journal.Fetch(ctx, f)
 		}
 	}
+	if p := h.pub; p.RootPack.Digest != "" && version < p.Roots[0].Version {
+		return h.packed(ctx, version)
+	}
 	return nil, fmt.Errorf("%w: root version %d", ErrNotFound, version)
+}
+
+func (h *held) packed(ctx context.Context, version int64) ([]byte, error) {
+	raw, err := h.journal.Fetch(ctx, h.pub.RootPack)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := UnpackRoots(raw)
+	if err == nil && roots[version] == nil {
+		err = fmt.Errorf("%w: root version %d", ErrNotFound, version)
+	}
+	return roots[version], err
 }
 
 func (h *held) Timestamp(ctx context.Context) ([]byte, error) {

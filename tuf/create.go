@@ -76,8 +76,8 @@ func (r *Repository) create(ctx context.Context, spec Spec) ([]byte, *Result, er
 		return nil, nil, err
 	}
 	// The empty history stands in for what the writer started from.
-	w := &writing{repo: r, root: root, base: rev}
-	timestamp, err := r.accept(ctx, root, rev, pub)
+	w := &writing{repo: r, root: root, from: root, base: rev}
+	timestamp, err := r.accept(ctx, rev, pub)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,7 +136,7 @@ func (r *Repository) firstRoot(ctx context.Context, spec Spec) (*metadata.File, 
 	root.Roles[metadata.RoleRoot] = rk
 	root.Carnet.Refreshers = root.Roles[metadata.RoleTimestamp].KeyIDs
 	root.Version, root.Expires = 1, r.expires(root, metadata.RoleRoot)
-	return r.sign(ctx, metadata.RoleRoot, root.Canonical(), root.Keys, rk)
+	return r.sign(ctx, metadata.RoleRoot, root.Canonical(), demand{root.Keys, rk})
 }
 
 // addKeys adds keys to all and returns their IDs, each once.

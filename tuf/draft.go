@@ -26,21 +26,33 @@ type Draft struct {
 	state  *State
 	keys   Keyring
 	edited map[string]*metadata.Targets
-	forced bool // publish even if nothing is different
+	root    *metadata.Root  // edited, or nil
+	renewed map[string]bool // roles whose file is signed again though nothing in it is different
+	forced  bool            // publish even if nothing is different
 }
 
 func newDraft(s *State, keys Keyring) *Draft {
-	return &Draft{state: s, keys: keys, edited: map[string]*metadata.Targets{}}
+	return &Draft{state: s, keys: keys, edited: map[string]*metadata.Targets{}, renewed: map[string]bool{}}
 }
 
 // Now returns the time of the publication.
 func (d *Draft) Now() time.Time { return d.state.now }
 
-// Root returns the root, which must not be changed.
-func (d *Draft) Root() *metadata.Root { return d.state.Root().Root }
+// Root returns the root with the draft's changes. It must not be changed.
+func (d *Draft) Root() *metadata.Root {
+	if d.root != nil {
+		return d.root
+	}
+	return d.state.Root().Root
+}
 
 // State returns the state that the draft started from.
 func (d *Draft) State() *State { return d.state }
+
+// changes reports whether there is anything to publish.
+func (d *Draft) changes() bool {
+	return d.forced || len(d.edited) > 0 || d.renewed[metadata.RoleRoot] || d.root != nil && !d.root.SameContent(d.state.Root().Root)
+}
 
 // Force publishes even if nothing is different: new snapshot and timestamp.
 func (d *Draft) Force() { d.forced = true }
@@ -214,12 +226,15 @@ func (d *Draft) Undelegate(ctx context.Context, role string) error {
 	})
 }
 
-// SetKeys replaces the keys and the threshold of a delegated role. The role's
-// file is signed again in the same publication, or stands if enough of its
-// signatures still count.
+// SetKeys replaces the keys and the threshold of a role. The role's file is
+// signed again in the same publication, or stands if enough of its signatures
+// still count. For a top-level role a new root says so.
 func (d *Draft) SetKeys(ctx context.Context, role string, keys metadata.Keys, threshold int) error {
-	if threshold < 1 || threshold > len(keys) {
-		return fmt.Errorf("%w: a threshold of %d with %d keys: want 1 to %d", ErrImpossible, threshold, len(keys), len(keys))
+	if n := distinct(keys); threshold < 1 || threshold > n {
+		return fmt.Errorf("%w: %q with a threshold of %d and %d different keys: want 1 to %d", ErrImpossible, role, threshold, n, n)
+	}
+	if metadata.IsTopLevel(role) {
+		return d.setTopKeys(ctx, role, keys, threshold)
 	}
 	if _, err := d.Edit(ctx, role); err != nil {
 		return err

@@ -3,6 +3,7 @@ package tuf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -40,8 +41,8 @@ type RoleChange struct {
 }
 
 // History returns at most n of the kept states, the newest first. What the
-// newest root's keys did not sign, or cannot be read, is in the list with its
-// error.
+// keys of the root of its time did not sign, or cannot be read, is in the list
+// with its error.
 func (r *Repository) History(ctx context.Context, n int) ([]Change, error) {
 	state, err := r.Load(ctx)
 	if err != nil {
@@ -51,11 +52,15 @@ func (r *Repository) History(ctx context.Context, n int) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := r.Roots(ctx, state)
+	if err != nil {
+		return nil, err
+	}
 	entries = states(entries)
 	revs := make([]*revision, 0, n)
 	var out []Change
 	for _, e := range entries[:min(len(entries), n+1)] {
-		rev, err := r.readRevision(ctx, state.Root(), e)
+		rev, err := r.readState(ctx, roots, e)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -67,6 +72,19 @@ func (r *Repository) History(ctx context.Context, n int) ([]Change, error) {
 	}
 	return out[:min(len(out), n)], nil
 }
+
+// readState reads a state and verifies it under the root that its tag names.
+func (r *Repository) readState(ctx context.Context, roots map[int64]*metadata.File, e Entry) (*revision, error) {
+	root := roots[e.Root]
+	if root == nil {
+		return nil, fmt.Errorf("%w: root version %d is not known here", errUnknownRoot, e.Root)
+	}
+	return r.readRevision(ctx, root, e)
+}
+
+// errUnknownRoot says that a state cannot be verified: it is from before the
+// pinned root, or after the newest.
+var errUnknownRoot = errors.New("not verified")
 
 // states returns the states among entries, the newest first.
 func states(entries []Entry) []Entry {

@@ -62,6 +62,9 @@ func (w *writing) lacks(ctx context.Context, above, rev *revision) bool {
 	if above.descends(rev) {
 		return false
 	}
+	if above.root.Version > w.root.Version {
+		return true
+	}
 	j, err := w.joinOne(ctx, above, rev)
 	return err != nil || j == nil || !j.equalsOurs
 }

@@ -53,7 +53,8 @@ func (w *writing) others(ctx context.Context, ours *revision) (revs []*revision,
 func (w *writing) unknown(entries []Entry, ours *revision) []Entry {
 	out := slices.Clone(entries)
 	out = slices.DeleteFunc(out, func(e Entry) bool {
-		return w.void[e.Tag] || e.Version <= w.base.version-window || e.Version > w.base.version+MaxLeap || w.contained(ours, e)
+		far := e.Root <= w.root.Version && (e.Version < w.own.version-window || e.Version >= w.own.version+MaxLeap)
+		return w.void[e.Tag] || far || w.contained(ours, e)
 	})
 	slices.SortFunc(out, func(a, b Entry) int {
 		if a.Draft != b.Draft {
@@ -86,6 +87,12 @@ func boolInt(b bool) int {
 // publication alone, unless the command's time is over or root moved on.
 func (w *writing) read(ctx context.Context, e Entry) (*revision, error) {
 	rev, err := w.repo.readRevision(ctx, w.root, e)
+	if err == nil && rev.root.Version > w.root.Version {
+		rev, err = nil, w.rootMoved(rev)
+	}
+	if w.from != w.root && errors.Is(err, errForeign) {
+		err = w.beside(ctx, e, err)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -96,8 +103,46 @@ func (w *writing) read(ctx context.Context, e Entry) (*revision, error) {
 		w.repo.report("%s is passed by: %v", e.Tag, err)
 		rev = nil
 	}
-	w.seen[e.Tag] = rev
+	if !w.waits {
+		w.seen[e.Tag] = rev
+	}
 	return rev, nil
+}
+
+// rootMoved decides what it means that another publication has a newer root.
+// Roots are never joined: who meets one starts over from it. A draft of one
+// may be committed at any moment, and what is committed beside it would be
+// lost to its readers.
+func (w *writing) rootMoved(rev *revision) error {
+	if rev.committed {
+		return fmt.Errorf("%w: it has root version %d", errStartOver, rev.root.Version)
+	}
+	if age := w.repo.age(rev); age > DraftLife || age < -MaxClockSkew {
+		return fmt.Errorf("%w: a draft of root version %d that nobody committed", errForeign, rev.root.Version)
+	}
+	return fmt.Errorf("%w: somebody is publishing root version %d, which takes at most %s", errStartOver, rev.root.Version, DraftLife.Round(time.Minute))
+}
+
+// maxYield is how many times a new root starts over for what a key that it
+// drops publishes: an honest writer's last word is taken in; a thief, who
+// could go on for ever, is left behind.
+const maxYield = 2
+
+// beside decides what it means that another publication is not valid under the
+// new root of this one, for the reason cause, but is under the present root.
+func (w *writing) beside(ctx context.Context, e Entry, cause error) error {
+	rev, err := w.repo.readRevision(ctx, w.from, e)
+	switch {
+	case err != nil:
+		return cause
+	case rev.root.Version > w.from.Version:
+		return w.rootMoved(rev)
+	case rev.committed && w.count <= maxYield:
+		return fmt.Errorf("%w: %s is by a key that the new root drops", errStartOver, short(rev))
+	case !rev.committed && w.repo.age(rev) < DraftLife/2:
+		w.waits = true
+	}
+	return fmt.Errorf("%w: it is by a key that the new root drops", errForeign)
 }
 
 // heads leaves out what another one contains, and of a draft and the state
@@ -190,7 +235,7 @@ func (w *writing) joinOne(ctx context.Context, cur, x *revision) (*joined, error
 // writers.
 func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) error {
 	var conflict *ConflictError
-	age := w.repo.age(w.root, x)
+	age := w.repo.age(x)
 	stale := !x.committed && (age > DraftLife || age < -MaxClockSkew)
 	switch {
 	case errors.Is(err, errForeign) || stale:

@@ -30,11 +30,21 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
+	roots, err := r.Roots(ctx, state)
+	if err != nil {
+		return nil, err
+	}
 	var old []Entry
-	oldest := oldestKept(entries, state.rev.version, keep.Keep)
+	newest := state.rev.version
+	oldest := oldestKept(entries, newest, keep.Keep)
 	for _, e := range states(entries) {
-		switch rev, err := r.readPrunable(ctx, state.Root(), e, oldest, state.rev.version); {
-		case isGarbage(err), rev != nil && e.Version < oldest && r.isOld(state.Root(), rev, keep.Pause):
+		if e.Version >= oldest && e.Version <= newest {
+			continue
+		}
+		// Above the newest: garbage, or where a thief leapt to before a new root.
+		rev, err := r.readPrunable(ctx, state, roots, e)
+		passed := e.Version < oldest || e.Root < state.Root().Version
+		if isGarbage(err) || rev != nil && passed && r.isOld(rev, keep.Pause) {
 			old = append(old, e)
 		}
 	}
@@ -43,7 +53,7 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 			continue
 		}
 		rev, err := r.readRevision(ctx, state.Root(), e)
-		if isGarbage(err) || err == nil && r.isOld(state.Root(), rev, keep.Pause) {
+		if isGarbage(err) || err == nil && r.isOld(rev, keep.Pause) {
 			old = append(old, e)
 		}
 	}
@@ -73,13 +83,13 @@ func oldestKept(entries []Entry, newest int64, n int) int64 {
 	return oldest
 }
 
-// readPrunable reads a state that may go: an old one, or one above the newest.
-// The others are not read.
-func (r *Repository) readPrunable(ctx context.Context, root *metadata.File, e Entry, oldest, newest int64) (*revision, error) {
-	if e.Version >= oldest && e.Version <= newest {
-		return nil, nil
+// readPrunable reads a state that may go. One that claims a root after the
+// newest is held against that: no such root is known.
+func (r *Repository) readPrunable(ctx context.Context, state *State, roots map[int64]*metadata.File, e Entry) (*revision, error) {
+	if e.Root > state.Root().Version {
+		return r.readRevision(ctx, state.Root(), e)
 	}
-	return r.readRevision(ctx, root, e)
+	return r.readState(ctx, roots, e)
 }
 
 // isGarbage reports that what was read is no publication. What could not be
@@ -90,7 +100,7 @@ func isGarbage(err error) bool {
 
 // isOld reports whether rev was signed longer ago than d, or will be: no
 // honest clock is that far ahead.
-func (r *Repository) isOld(root *metadata.File, rev *revision, d time.Duration) bool {
-	age := r.age(root, rev)
+func (r *Repository) isOld(rev *revision, d time.Duration) bool {
+	age := r.age(rev)
 	return age > d || age < -d
 }

@@ -119,6 +119,15 @@ func NewFile(role string, version int64, raw []byte) File {
 // committed from it: the SHA-256 of its snapshot in lower-case hexadecimal.
 func (p *Publication) Identity() string { return p.Snapshot.Digest.Encoded() }
 
+// newestRoot is the version of the newest root that is listed, by nobody's
+// signature.
+func (p *Publication) newestRoot() int64 {
+	if len(p.Roots) == 0 {
+		return 0
+	}
+	return p.Roots[len(p.Roots)-1].Version
+}
+
 // IsDraft reports whether no timestamp seals the publication yet.
 func (p *Publication) IsDraft() bool { return p.Timestamp.Digest == "" }
 

@@ -58,7 +58,7 @@ func (r *Repository) publish(ctx context.Context, paths []string, change func(co
 	void := map[string]bool{}
 	hidden := false
 	for attempt := 1; ; attempt++ {
-		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden}
+		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden, count: attempt}
 		res, err := w.attempt(ctx, paths, change)
 		if err == nil {
 			return res, nil
@@ -98,7 +98,8 @@ func (r *Repository) pause(ctx context.Context, n int) error {
 // draft and the commit. It belongs to one goroutine.
 type writing struct {
 	repo   *Repository
-	root   *metadata.File
+	from   *metadata.File       // the root that was read
+	root   *metadata.File       // that of the publication: from or its successor
 	base   *revision            // what was read
 	own    *revision            // the change alone, on base
 	drafts []Entry              // pushed by this attempt
@@ -106,7 +107,9 @@ type writing struct {
 	listed []Entry              // the last list
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
+	count  int  // attempts, this one included
 	left   bool // the last round left a living draft to its writers
+	waits  bool // left, by a key that the new root drops
 	again  bool // an earlier attempt was committed and is hidden: it must be joined
 }
 
@@ -119,8 +122,8 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if err := change(ctx, d); err != nil {
 		return nil, err
 	}
-	w.root, w.base = state.Root(), state.rev
-	if len(d.edited) == 0 && !d.forced && !w.again {
+	w.from, w.root, w.base = state.Root(), state.Root(), state.rev
+	if !d.changes() && !w.again {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
 	}
 	if d.forced {
@@ -129,6 +132,7 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if w.own, err = w.repo.draw(ctx, d); err != nil {
 		return nil, err
 	}
+	w.root = w.own.root
 	if err := w.announce(ctx, w.own); err != nil {
 		return nil, err
 	}
@@ -189,7 +193,7 @@ func (w *writing) settle(ctx context.Context) (*revision, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.left = false
+		w.left, w.waits = w.waits, false
 		rev, err := w.fold(ctx, ours, others)
 		if err != nil || rev == ours && !more && (!w.left || w.rounds >= patience) {
 			return rev, err
@@ -240,7 +244,7 @@ func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
 		}
 		pub = sealed
 	}
-	timestamp, err := w.repo.accept(ctx, w.root, w.base, pub)
+	timestamp, err := w.repo.accept(ctx, w.base, pub)
 	if err != nil {
 		return nil, err
 	}
@@ -281,12 +285,12 @@ func (w *writing) fresh(rev *revision) error {
 
 // isOld reports whether rev is a draft that must not be committed any more.
 func (w *writing) isOld(rev *revision) bool {
-	return !rev.committed && w.repo.age(w.root, rev) > DraftLife/2
+	return !rev.committed && w.repo.age(rev) > DraftLife/2
 }
 
 // age is how long ago rev was signed, as its snapshot's expiry tells.
-func (r *Repository) age(root *metadata.File, rev *revision) time.Duration {
-	return r.opts.Now().Sub(rev.snapshot.Expires.Add(-expiry(root.Root, metadata.RoleSnapshot)))
+func (r *Repository) age(rev *revision) time.Duration {
+	return r.opts.Now().Sub(rev.snapshot.Expires.Add(-expiry(rev.root.Root, metadata.RoleSnapshot)))
 }
 
 // occupied settles a commit whose tag was taken: another writer that adopted

@@ -102,7 +102,7 @@ func (r *Repository) Load(ctx context.Context, paths ...string) (*State, error) 
 	if err != nil {
 		return nil, err
 	}
-	rev := newRevision(pub, c.Snapshot(), true)
+	rev := newRevision(pub, c.Snapshot(), c.Root(), true)
 	rev.client = c
 	return &State{client: c, now: now, rev: rev}, nil
 }

@@ -20,14 +20,15 @@ type revision struct {
 	committed bool // a valid timestamp seals it
 	pub       *Publication
 	snapshot  *metadata.File
+	root      *metadata.File   // under which it was verified or made
 	parents   map[string]int64 // id to version, as the snapshot lists them
 	roles     map[string]*metadata.File
 	client    *Client // that read it as the newest, or nil
 }
 
-func newRevision(pub *Publication, snapshot *metadata.File, committed bool) *revision {
+func newRevision(pub *Publication, snapshot, root *metadata.File, committed bool) *revision {
 	rev := &revision{
-		id: Identity(snapshot), version: snapshot.Version, committed: committed, pub: pub, snapshot: snapshot,
+		id: Identity(snapshot), version: snapshot.Version, committed: committed, pub: pub, snapshot: snapshot, root: root,
 		parents: map[string]int64{}, roles: map[string]*metadata.File{},
 	}
 	if x := snapshot.Snapshot.Carnet; x != nil {
@@ -55,8 +56,11 @@ func (rev *revision) descends(other *revision) bool {
 }
 
 // follows reports whether rev lists all roles of other, none in an older
-// version (TUF 5.5.5).
+// version (TUF 5.5.5), and no older root as the newest.
 func (rev *revision) follows(other *revision) bool {
+	if rev.pub.newestRoot() < other.pub.newestRoot() {
+		return false
+	}
 	for role, was := range other.snapshot.Snapshot.Meta {
 		if rev.snapshot.Snapshot.Meta[role].Version < was.Version {
 			return false
@@ -130,14 +134,15 @@ func compareRevisions(a, b *revision) int {
 // join: not signed by the keys that the newest root lists, or malformed.
 var errForeign = errors.New("not joined")
 
-// readRevision reads and verifies a listed publication under the trusted root:
-// its snapshot, and if it is a state its timestamp. An expired one is taken.
+// readRevision reads and verifies a listed publication under the trusted root,
+// or under the newest of that root's successors that the publication holds: its
+// snapshot, and if it is a state its timestamp. An expired one is taken.
 func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e Entry) (*revision, error) {
 	pub, err := r.opts.Journal.Read(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkRoot(ctx, root, pub); err != nil && !e.Draft {
+	if root, err = r.successor(ctx, root, pub); err != nil {
 		return nil, err
 	}
 	snapshot, err := r.verified(ctx, root, pub.Snapshot)
@@ -152,26 +157,34 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 			return nil, err
 		}
 	}
-	return newRevision(pub, snapshot, !e.Draft), nil
+	return newRevision(pub, snapshot, root, !e.Draft), nil
 }
 
-// checkRoot returns errStartOver if root moved on. That a manifest lists a
-// newer one proves nothing: it is signed by nobody.
-func (r *Repository) checkRoot(ctx context.Context, root *metadata.File, pub *Publication) error {
+// successor returns the newest root that pub holds, verified as a successor of
+// root, or root itself. That a manifest lists a newer one proves nothing: it is
+// signed by nobody.
+func (r *Repository) successor(ctx context.Context, root *metadata.File, pub *Publication) (*metadata.File, error) {
 	for _, f := range pub.Roots {
-		if f.Version != root.Version+1 {
-			continue
+		if f.Version == root.Version && f.Digest != fileOf(metadata.RoleRoot, root).Digest {
+			return nil, fmt.Errorf("%w: it has another root version %d", errForeign, f.Version)
 		}
-		raw, err := r.opts.Journal.Fetch(ctx, f)
-		if err != nil {
-			return err
-		}
-		if _, err := NextRoot(root, raw); err != nil {
-			return fmt.Errorf("%w: it claims root version %d: %w", errForeign, f.Version, err)
-		}
-		return fmt.Errorf("%w: it has root version %d", errStartOver, f.Version)
 	}
-	return nil
+	source := &held{pub, r.opts.Journal}
+	for n := 0; root.Version < pub.newestRoot() && n < metadata.MaxRootSteps; n++ {
+		raw, err := source.Root(ctx, root.Version+1)
+		if errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("%w: it lacks root version %d", errForeign, root.Version+1)
+		}
+		if err != nil {
+			return nil, err
+		}
+		next, err := NextRoot(root, raw)
+		if err != nil {
+			return nil, fmt.Errorf("%w: it claims root version %d: %w", errForeign, root.Version+1, err)
+		}
+		root = next
+	}
+	return root, nil
 }
 
 // verified fetches a top-level file and checks it against the root's keys.

@@ -70,53 +70,93 @@ func (e *MissingKeysError) Error() string {
 // Is makes errors.Is(err, ErrNoKey) true.
 func (e *MissingKeysError) Is(target error) bool { return target == ErrNoKey }
 
-// sign signs the canonical bytes of role with every key of rk that is at hand.
-func (r *Repository) sign(ctx context.Context, role string, signed []byte, keys metadata.Keys, rk metadata.RoleKeys) (*metadata.File, error) {
-	var signatures []metadata.Signature
-	missing := &MissingKeysError{Role: role, Want: rk.Threshold}
-	for _, id := range rk.KeyIDs {
-		key, ok := keys[id]
-		if !ok {
-			continue
-		}
-		s, err := r.opts.Keys.Signer(ctx, key)
-		if errors.Is(err, ErrNoKey) || errors.Is(err, ErrUnknownKey) {
-			missing.Absent = append(missing.Absent, key)
-			if r.opts.Keys.Has(key) {
-				missing.Why = errors.Join(missing.Why, err)
-			}
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		sig, err := s.Sign(ctx, signed)
-		if err != nil {
-			return nil, fmt.Errorf("sign %s: %w", role, err)
-		}
-		signatures = append(signatures, metadata.Signature{KeyID: id, Sig: sig})
+// demand is what one delegator asks of a role's signatures.
+type demand struct {
+	keys metadata.Keys
+	metadata.RoleKeys
+}
+
+// sign signs the canonical bytes of role with every key at hand that some
+// demand lists. All demands must be met: a root has that of its predecessor
+// beside its own.
+func (r *Repository) sign(ctx context.Context, role string, signed []byte, demands ...demand) (*metadata.File, error) {
+	signatures, absent, why, err := r.signatures(ctx, role, signed, demands)
+	if err != nil {
+		return nil, err
 	}
 	f, err := metadata.Decode(role, metadata.Seal(signed, signatures))
 	if err != nil {
 		return nil, err
 	}
-	err = VerifyThreshold(role, f, keys, rk)
-	var short *ThresholdError
-	if errors.As(err, &short) && len(missing.Absent) > 0 {
-		missing.Have = short.Got
-		return nil, missing
+	for _, d := range demands {
+		err := VerifyThreshold(role, f, d.keys, d.RoleKeys)
+		var short *ThresholdError
+		if errors.As(err, &short) && len(absent) > 0 {
+			return nil, &MissingKeysError{Role: role, Want: d.Threshold, Have: short.Got, Absent: d.listed(absent), Why: why}
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return f, err
+	return f, nil
+}
+
+// signatures signs with every listed key that is at hand, once under each ID,
+// and returns the keys that are not, and why those that should be are not.
+func (r *Repository) signatures(ctx context.Context, role string, signed []byte, demands []demand) (out []metadata.Signature, absent metadata.Keys, why, err error) {
+	absent, done := metadata.Keys{}, map[string]bool{}
+	for _, d := range demands {
+		for _, id := range d.KeyIDs {
+			key, ok := d.keys[id]
+			if !ok || done[id] {
+				continue
+			}
+			done[id] = true
+			s, err := r.opts.Keys.Signer(ctx, key)
+			if errors.Is(err, ErrNoKey) || errors.Is(err, ErrUnknownKey) {
+				absent[id] = key
+				if r.opts.Keys.Has(key) {
+					why = errors.Join(why, err)
+				}
+				continue
+			}
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			sig, err := s.Sign(ctx, signed)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("sign %s: %w", role, err)
+			}
+			out = append(out, metadata.Signature{KeyID: id, Sig: sig})
+		}
+	}
+	return out, absent, why, nil
+}
+
+// listed returns those of keys that the demand lists, in its order.
+func (d demand) listed(keys metadata.Keys) (out []metadata.Key) {
+	for _, id := range d.KeyIDs {
+		if k, ok := keys[id]; ok {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// topDemand is what root asks of a top-level role.
+func topDemand(root *metadata.Root, role string) demand {
+	return demand{root.Keys, root.Roles[role]}
 }
 
 // signRole signs a delegated role's or targets' file.
 func (r *Repository) signRole(ctx context.Context, root *metadata.Root, e delegations.Edge, t *metadata.Targets, version int64) (*metadata.File, error) {
 	out := *t
 	out.Version, out.Expires = version, r.expires(root, e.Role)
+	want := demand{e.Keys, e.RoleKeys}
 	if e.Role == metadata.RoleTargets {
-		e.Keys, e.RoleKeys = root.Keys, root.Roles[metadata.RoleTargets]
+		want = topDemand(root, e.Role)
 	}
-	return r.sign(ctx, e.Role, out.Canonical(), e.Keys, e.RoleKeys)
+	return r.sign(ctx, e.Role, out.Canonical(), want)
 }
 
 func (r *Repository) expires(root *metadata.Root, role string) time.Time {
@@ -154,12 +194,18 @@ func (r *Repository) assemble(ctx context.Context, n next) (*revision, error) {
 		pub.SetRole(f)
 		s.Meta[role] = metadata.NewMetaFile(f.Version, f.Data)
 	}
-	snapshot, err := r.sign(ctx, metadata.RoleSnapshot, s.Canonical(), n.root.Root.Keys, n.root.Root.Roles[metadata.RoleSnapshot])
+	if n.version < 1 {
+		return nil, tooHigh(metadata.RoleSnapshot)
+	}
+	snapshot, err := r.sign(ctx, metadata.RoleSnapshot, s.Canonical(), topDemand(n.root.Root, metadata.RoleSnapshot))
 	if err != nil {
 		return nil, err
 	}
 	pub.Snapshot = fileOf(metadata.RoleSnapshot, snapshot)
-	rev := newRevision(pub, snapshot, false)
+	if err := r.addRoot(ctx, pub, n.root); err != nil {
+		return nil, err
+	}
+	rev := newRevision(pub, snapshot, n.root, false)
 	maps.Copy(rev.roles, n.files)
 	return rev, nil
 }
@@ -171,7 +217,7 @@ func (r *Repository) seal(ctx context.Context, root *metadata.File, rev *revisio
 		Carnet:   &metadata.TimestampExtension{Issued: r.opts.Now().UTC().Truncate(time.Second)},
 	}
 	t.Version, t.Expires = rev.version, r.expires(root.Root, metadata.RoleTimestamp)
-	f, err := r.sign(ctx, metadata.RoleTimestamp, t.Canonical(), root.Root.Keys, root.Root.Roles[metadata.RoleTimestamp])
+	f, err := r.sign(ctx, metadata.RoleTimestamp, t.Canonical(), topDemand(root.Root, metadata.RoleTimestamp))
 	if err != nil {
 		return nil, err
 	}
@@ -182,17 +228,31 @@ func (r *Repository) seal(ctx context.Context, root *metadata.File, rev *revisio
 
 // draw signs what d changed and returns the draft publication.
 func (r *Repository) draw(ctx context.Context, d *Draft) (*revision, error) {
-	base, root := d.state.rev, d.state.Root()
+	base := d.state.rev
+	root, err := r.signRoot(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	n := next{
 		root: root, keep: base, files: map[string]*metadata.File{}, hints: map[string][]string{},
 		version: base.version + 1, parents: lineage(base),
+	}
+	restart := leapt(root, base)
+	if restart {
+		if n.version, err = r.restart(ctx, root); err != nil {
+			return nil, err
+		}
 	}
 	for _, role := range slices.Sorted(maps.Keys(d.edited)) {
 		e, err := d.Edge(ctx, role)
 		if err != nil {
 			return nil, err
 		}
-		f, err := r.signEdited(ctx, d, e)
+		version, err := nextVersion(base, role, restart)
+		if err != nil {
+			return nil, err
+		}
+		f, err := r.signEdited(ctx, d, e, version)
 		if err != nil {
 			return nil, err
 		}
@@ -209,15 +269,19 @@ func (r *Repository) draw(ctx context.Context, d *Draft) (*revision, error) {
 // signEdited signs an edited role. Where only the delegation to it changed, the
 // keys are not at hand and the signatures that are there suffice, its file
 // stands: nil.
-func (r *Repository) signEdited(ctx context.Context, d *Draft, e delegations.Edge) (*metadata.File, error) {
+func (r *Repository) signEdited(ctx context.Context, d *Draft, e delegations.Edge, version int64) (*metadata.File, error) {
 	base := d.state.rev
 	t := d.edited[e.Role]
-	f, err := r.signRole(ctx, d.Root(), e, t, base.snapshot.Snapshot.Meta[e.Role].Version+1)
-	if !errors.Is(err, ErrNoKey) {
+	f, err := r.signRole(ctx, d.Root(), e, t, version)
+	if !errors.Is(err, ErrNoKey) || d.renewed[e.Role] {
 		return f, err
 	}
+	want := demand{e.Keys, e.RoleKeys}
+	if e.Role == metadata.RoleTargets {
+		want = topDemand(d.Root(), e.Role)
+	}
 	was, rerr := r.role(ctx, base, e.Role)
-	if rerr != nil || was == nil || !was.Targets.SameContent(t) || VerifyThreshold(e.Role, was, e.Keys, e.RoleKeys) != nil {
+	if rerr != nil || was == nil || !was.Targets.SameContent(t) || VerifyThreshold(e.Role, was, want.keys, want.RoleKeys) != nil {
 		return nil, err
 	}
 	return nil, nil

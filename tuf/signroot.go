@@ -1,0 +1,104 @@
+package tuf
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// signRoot signs the root that d edited, by the keys of the present root and
+// its own (TUF 5.3.4), or returns the present root.
+func (r *Repository) signRoot(ctx context.Context, d *Draft) (*metadata.File, error) {
+	was := d.state.Root()
+	if d.root == nil || d.root.SameContent(was.Root) && !d.renewed[metadata.RoleRoot] {
+		return was, nil
+	}
+	root := *d.root
+	root.Version, root.Expires = was.Version+1, r.expires(&root, metadata.RoleRoot)
+	f, err := r.sign(ctx, metadata.RoleRoot, root.Canonical(), topDemand(was.Root, metadata.RoleRoot), topDemand(&root, metadata.RoleRoot))
+	if err != nil {
+		return nil, err
+	}
+	return NextRoot(was, f.Raw)
+}
+
+// addRoot lists a new root in pub, and packs those that become too many.
+func (r *Repository) addRoot(ctx context.Context, pub *Publication, root *metadata.File) error {
+	if n := len(pub.Roots); n > 0 && pub.Roots[n-1].Version >= root.Version {
+		return nil
+	}
+	pub.Roots = append(pub.Roots, fileOf(metadata.RoleRoot, root))
+	return PackRoots(ctx, pub, r.opts.Journal.Fetch)
+}
+
+// maxHonest is a version that no honest publisher comes to, also the highest
+// integer that every JSON reader knows exactly.
+const maxHonest = 1 << 53
+
+// leapt reports whether versions start again: a thief of the snapshot key
+// leapt to a version from which soon nobody could go on, and root lists that
+// key no longer, so that clients forget what it signed (TUF 5.3.11).
+func leapt(root *metadata.File, base *revision) bool {
+	return base.version > maxHonest && VerifyThreshold(metadata.RoleSnapshot, base.snapshot, root.Root.Keys, root.Root.Roles[metadata.RoleSnapshot]) != nil
+}
+
+// restart returns the version to start again from: above every listed state
+// whose snapshot the new root's keys signed, since clients that saw it keep it.
+func (r *Repository) restart(ctx context.Context, root *metadata.File) (int64, error) {
+	entries, err := r.opts.Journal.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range states(entries) {
+		if e.Version > maxHonest {
+			continue
+		}
+		if _, err := r.readRevision(ctx, root, e); err == nil {
+			return e.Version + 1, nil
+		}
+	}
+	return 1, nil
+}
+
+// nextVersion is the version of role's next file.
+func nextVersion(base *revision, role string, restart bool) (int64, error) {
+	version := base.snapshot.Snapshot.Meta[role].Version
+	switch {
+	case restart && version > maxHonest:
+		return 1, nil
+	case version == math.MaxInt64:
+		return 0, tooHigh(role)
+	}
+	return version + 1, nil
+}
+
+func tooHigh(role string) error {
+	if metadata.IsTopLevel(role) {
+		return fmt.Errorf("%w: %s has the highest version that there is, somebody leapt to it: replace the keys of snapshot and timestamp, and those of targets if that leapt, in one new root", ErrImpossible, role)
+	}
+	return fmt.Errorf("%w: the role %q has the highest version that there is, somebody leapt to it: remove it and delegate to a role of another name", ErrImpossible, role)
+}
+
+// Roots returns the verified roots of s by version, from the pinned one to the
+// newest. Old states are verified by the root that they name.
+func (r *Repository) Roots(ctx context.Context, s *State) (map[int64]*metadata.File, error) {
+	f, err := metadata.Decode(metadata.RoleRoot, r.opts.Root)
+	if err != nil {
+		return nil, fmt.Errorf("pinned root: %w", err)
+	}
+	out := map[int64]*metadata.File{f.Version: f, s.Root().Version: s.Root()}
+	source := &held{s.rev.pub, r.opts.Journal}
+	for f.Version < s.Root().Version-1 {
+		raw, err := source.Root(ctx, f.Version+1)
+		if err != nil {
+			return nil, err
+		}
+		if f, err = NextRoot(f, raw); err != nil {
+			return nil, err
+		}
+		out[f.Version] = f
+	}
+	return out, nil
+}
