@@ -20,11 +20,14 @@ type SnapshotExtension struct {
 	// Parents are the publications that this one contains, the newest first,
 	// at most [MaxAncestors].
 	Parents []Parent
-	extra   []Member
+	// Root is the newest root of the publication: two that differ in nothing
+	// else are two. The zero Parent stands for "not said".
+	Root  Parent
+	extra []Member
 }
 
-// Parent names a publication by its snapshot: version and, in lower-case
-// hexadecimal, the SHA-256 of the file. It is written "7.<hex>".
+// Parent names a publication by its snapshot, or a root: version and, in
+// lower-case hexadecimal, the SHA-256 of the file. It is written "7.<hex>".
 type Parent struct {
 	Version int64
 	ID      string
@@ -81,7 +84,13 @@ func snapshotExtension(o *fields) *SnapshotExtension {
 		}
 		x.Parents = append(x.Parents, p)
 	}
-	critical(e, "parents")
+	if text := e.may("root", String).Str(); text != "" {
+		var err error
+		if x.Root, err = ParseParent(text); err != nil {
+			e.fail("root: %v", err)
+		}
+	}
+	critical(e, "parents", "root")
 	x.extra = e.rest()
 	return x
 }
@@ -94,7 +103,11 @@ func (x *SnapshotExtension) value() Value {
 	for i, p := range x.Parents {
 		list[i] = Text(p.String())
 	}
-	return Struct(append([]Member{{"parents", List(list...)}}, x.extra...)...)
+	root := Value{}
+	if x.Root != (Parent{}) {
+		root = Text(x.Root.String())
+	}
+	return Struct(append([]Member{{"parents", List(list...)}, {"root", root}}, x.extra...)...)
 }
 
 // Canonical returns the bytes to sign.

@@ -195,7 +195,7 @@ func example(t *testing.T) map[string]string {
 		Header: header(3, 7), Meta: meta,
 		Carnet: &metadata.SnapshotExtension{Parents: []metadata.Parent{
 			{Version: 2, ID: strings.Repeat("2b", 32)}, {Version: 1, ID: strings.Repeat("1a", 32)},
-		}},
+		}, Root: metadata.Parent{Version: 1, ID: pub.Roots[0].Digest.Encoded()}},
 	}).Canonical()))
 	pub.Add(onlineKey.file("timestamp", 3, (&metadata.Timestamp{
 		Header: header(3, 1), Snapshot: metadata.NewMetaFile(3, pub.Snapshot.Data), Carnet: &metadata.TimestampExtension{Issued: exampleTime},

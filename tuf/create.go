@@ -76,7 +76,7 @@ func (r *Repository) create(ctx context.Context, spec Spec) ([]byte, *Result, er
 		return nil, nil, err
 	}
 	// The empty history stands in for what the writer started from.
-	w := &writing{repo: r, root: root, from: root, base: rev}
+	w := &writing{repo: r, root: root, base: rev}
 	timestamp, err := r.accept(ctx, rev, pub)
 	if err != nil {
 		return nil, nil, err

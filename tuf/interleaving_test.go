@@ -133,11 +133,11 @@ func (s *seat) Fetch(_ context.Context, f tuf.File) ([]byte, error) {
 }
 
 func (s *seat) PushDraft(_ context.Context, p *tuf.Publication) (tuf.Entry, error) {
-	return s.push("push draft", fmt.Sprintf("d %d %.12s", p.Snapshot.Version, p.Identity()), p)
+	return s.push("push draft", fmt.Sprintf("d 0 %d %.12s", p.Snapshot.Version, p.Identity()), p)
 }
 
 func (s *seat) Commit(_ context.Context, p *tuf.Publication) (tuf.Entry, error) {
-	return s.push("commit", fmt.Sprintf("s %d %.12s", p.Snapshot.Version, p.Identity()), p)
+	return s.push("commit", fmt.Sprintf("s %d %d %.12s", p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity()), p)
 }
 
 func (s *seat) push(step, tag string, p *tuf.Publication) (tuf.Entry, error) {
@@ -175,11 +175,8 @@ func (s *seat) Delete(_ context.Context, entries ...tuf.Entry) error {
 }
 
 func parse(tag string) tuf.Entry {
-	e := tuf.Entry{Tag: tag, Draft: tag[0] == 'd', Root: 1}
-	_, _ = fmt.Sscanf(tag[2:], "%d %s", &e.Version, &e.Digest)
-	if e.Draft {
-		e.Root = 0
-	}
+	e := tuf.Entry{Tag: tag, Draft: tag[0] == 'd'}
+	_, _ = fmt.Sscanf(tag[2:], "%d %d %s", &e.Root, &e.Version, &e.Digest)
 	return e
 }
 

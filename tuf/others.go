@@ -46,6 +46,7 @@ func (w *writing) others(ctx context.Context, ours *revision) (revs []*revision,
 			out = append(out, rev)
 		}
 	}
+	w.compared = true
 	return heads(out), more, nil
 }
 
@@ -90,8 +91,8 @@ func (w *writing) read(ctx context.Context, e Entry) (*revision, error) {
 	if err == nil && rev.root.Version > w.root.Version {
 		rev, err = nil, w.rootMoved(rev)
 	}
-	if w.from != w.root && errors.Is(err, errForeign) {
-		err = w.beside(ctx, e, err)
+	if w.former != nil && errors.Is(err, errForeign) {
+		rev, err = w.beside(ctx, e, err)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -107,42 +108,6 @@ func (w *writing) read(ctx context.Context, e Entry) (*revision, error) {
 		w.seen[e.Tag] = rev
 	}
 	return rev, nil
-}
-
-// rootMoved decides what it means that another publication has a newer root.
-// Roots are never joined: who meets one starts over from it. A draft of one
-// may be committed at any moment, and what is committed beside it would be
-// lost to its readers.
-func (w *writing) rootMoved(rev *revision) error {
-	if rev.committed {
-		return fmt.Errorf("%w: it has root version %d", errStartOver, rev.root.Version)
-	}
-	if age := w.repo.age(rev); age > DraftLife || age < -MaxClockSkew {
-		return fmt.Errorf("%w: a draft of root version %d that nobody committed", errForeign, rev.root.Version)
-	}
-	return fmt.Errorf("%w: somebody is publishing root version %d, which takes at most %s", errStartOver, rev.root.Version, DraftLife.Round(time.Minute))
-}
-
-// maxYield is how many times a new root starts over for what a key that it
-// drops publishes: an honest writer's last word is taken in; a thief, who
-// could go on for ever, is left behind.
-const maxYield = 2
-
-// beside decides what it means that another publication is not valid under the
-// new root of this one, for the reason cause, but is under the present root.
-func (w *writing) beside(ctx context.Context, e Entry, cause error) error {
-	rev, err := w.repo.readRevision(ctx, w.from, e)
-	switch {
-	case err != nil:
-		return cause
-	case rev.root.Version > w.from.Version:
-		return w.rootMoved(rev)
-	case rev.committed && w.count <= maxYield:
-		return fmt.Errorf("%w: %s is by a key that the new root drops", errStartOver, short(rev))
-	case !rev.committed && w.repo.age(rev) < DraftLife/2:
-		w.waits = true
-	}
-	return fmt.Errorf("%w: it is by a key that the new root drops", errForeign)
 }
 
 // heads leaves out what another one contains, and of a draft and the state
@@ -199,7 +164,7 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 // then who comes later joins ours, in a version that x would hide.
 func adopts(ours, x *revision, j *joined) bool {
 	stays := x.committed || x.contains(ours.id)
-	if !j.equalsTheirs {
+	if !j.equalsTheirs || x.madeUnder() < ours.madeUnder() {
 		return false
 	}
 	if j.equalsOurs {
@@ -299,11 +264,17 @@ func (w *writing) find(ctx context.Context, id string, others ...*revision) (*re
 		if e.Digest != id[:12] {
 			continue
 		}
-		if _, known := w.seen[e.Tag]; known {
+		if _, known := w.seen[e.Tag]; !known {
+			if rev, err := w.read(ctx, e); err != nil || rev != nil && rev.id == id {
+				return rev, err
+			}
+		}
+		if w.former == nil {
 			continue
 		}
-		if rev, err := w.read(ctx, e); err != nil || rev != nil && rev.id == id {
-			return rev, err
+		// From before the new root: good enough to compare with.
+		if rev, err := w.repo.readRevision(ctx, w.former, e); err == nil && rev.id == id {
+			return rev, nil
 		}
 	}
 	return nil, nil

@@ -57,12 +57,17 @@ func (r *Repository) Publish(ctx context.Context, paths []string, change func(co
 func (r *Repository) publish(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
 	void := map[string]bool{}
 	hidden := false
+	var before dropped
 	for attempt := 1; ; attempt++ {
-		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden, count: attempt}
+		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden}
+		if hidden {
+			w.dropped = before
+		}
 		res, err := w.attempt(ctx, paths, change)
 		if err == nil {
 			return res, nil
 		}
+		before = w.dropped
 		for _, e := range w.drafts {
 			void[e.Tag] = true
 		}
@@ -98,8 +103,7 @@ func (r *Repository) pause(ctx context.Context, n int) error {
 // draft and the commit. It belongs to one goroutine.
 type writing struct {
 	repo   *Repository
-	from   *metadata.File       // the root that was read
-	root   *metadata.File       // that of the publication: from or its successor
+	root   *metadata.File       // that of the publication: the one that was read or its successor
 	base   *revision            // what was read
 	own    *revision            // the change alone, on base
 	drafts []Entry              // pushed by this attempt
@@ -107,9 +111,8 @@ type writing struct {
 	listed []Entry              // the last list
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
-	count  int  // attempts, this one included
 	left   bool // the last round left a living draft to its writers
-	waits  bool // left, by a key that the new root drops
+	dropped
 	again  bool // an earlier attempt was committed and is hidden: it must be joined
 }
 
@@ -122,7 +125,7 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if err := change(ctx, d); err != nil {
 		return nil, err
 	}
-	w.from, w.root, w.base = state.Root(), state.Root(), state.rev
+	w.root, w.base = state.Root(), state.rev
 	if !d.changes() && !w.again {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
 	}
@@ -132,7 +135,9 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if w.own, err = w.repo.draw(ctx, d); err != nil {
 		return nil, err
 	}
-	w.root = w.own.root
+	if w.root = w.own.root; w.root.Version > state.Root().Version {
+		w.dropped = dropped{former: state.Root(), early: map[string]bool{}}
+	}
 	if err := w.announce(ctx, w.own); err != nil {
 		return nil, err
 	}
@@ -269,7 +274,7 @@ func (w *writing) commit(ctx context.Context, rev *revision) (*Result, error) {
 	if above != nil && w.lacks(ctx, above, rev) {
 		return nil, fmt.Errorf("%w: %s is committed, and readers take %s, which lacks it", errHidden, short(rev), short(above))
 	}
-	return res, nil
+	return res, w.late(ctx, rev)
 }
 
 // fresh refuses to commit a draft so old that others may pass it by.

@@ -58,7 +58,7 @@ func (rev *revision) descends(other *revision) bool {
 // follows reports whether rev lists all roles of other, none in an older
 // version (TUF 5.5.5), and no older root as the newest.
 func (rev *revision) follows(other *revision) bool {
-	if rev.pub.newestRoot() < other.pub.newestRoot() {
+	if rev.madeUnder() < other.madeUnder() {
 		return false
 	}
 	for role, was := range other.snapshot.Snapshot.Meta {
@@ -67,6 +67,15 @@ func (rev *revision) follows(other *revision) bool {
 		}
 	}
 	return true
+}
+
+// madeUnder is the version of the root that the publication was made under, as
+// its snapshot says; 0 if it does not.
+func (rev *revision) madeUnder() int64 {
+	if x := rev.snapshot.Snapshot.Carnet; x != nil {
+		return x.Root.Version
+	}
+	return 0
 }
 
 // knows is contains for the first digits of an identity, as tags have them.
@@ -149,6 +158,9 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 	if err != nil {
 		return nil, err
 	}
+	if x := snapshot.Snapshot.Carnet; x != nil && (x.Root.Version > root.Version || x.Root.Version == root.Version && x.Root != rootOf(root)) {
+		return nil, fmt.Errorf("%w: it was made under another root, version %d", errForeign, x.Root.Version)
+	}
 	if snapshot.Version != e.Version {
 		return nil, fmt.Errorf("%w: its tag says version %d and its snapshot version %d", errForeign, e.Version, snapshot.Version)
 	}
@@ -164,11 +176,6 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 // root, or root itself. That a manifest lists a newer one proves nothing: it is
 // signed by nobody.
 func (r *Repository) successor(ctx context.Context, root *metadata.File, pub *Publication) (*metadata.File, error) {
-	for _, f := range pub.Roots {
-		if f.Version == root.Version && f.Digest != fileOf(metadata.RoleRoot, root).Digest {
-			return nil, fmt.Errorf("%w: it has another root version %d", errForeign, f.Version)
-		}
-	}
 	source := &held{pub, r.opts.Journal}
 	for n := 0; root.Version < pub.newestRoot() && n < metadata.MaxRootSteps; n++ {
 		raw, err := source.Root(ctx, root.Version+1)

@@ -182,7 +182,7 @@ func (r *Repository) assemble(ctx context.Context, n next) (*revision, error) {
 	if s.Carnet != nil {
 		x = *s.Carnet
 	}
-	x.Parents, s.Carnet = n.parents, &x
+	x.Parents, x.Root, s.Carnet = n.parents, rootOf(n.root), &x
 	pub := n.keep.pub.clone()
 	pub.Timestamp = File{}
 	for _, role := range slices.Sorted(maps.Keys(n.files)) {

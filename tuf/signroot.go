@@ -33,6 +33,11 @@ func (r *Repository) addRoot(ctx context.Context, pub *Publication, root *metada
 	return PackRoots(ctx, pub, r.opts.Journal.Fetch)
 }
 
+// rootOf names a root in a snapshot.
+func rootOf(root *metadata.File) metadata.Parent {
+	return metadata.Parent{Version: root.Version, ID: fileOf(metadata.RoleRoot, root).Digest.Encoded()}
+}
+
 // maxHonest is a version that no honest publisher comes to, also the highest
 // integer that every JSON reader knows exactly.
 const maxHonest = 1 << 53
