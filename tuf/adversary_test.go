@@ -41,7 +41,7 @@ func (w *world) forge(f forged) tuf.Entry {
 	for role, m := range old.Snapshot.Meta {
 		s.Meta[role] = m
 	}
-	s.Carnet = &metadata.SnapshotExtension{Parents: f.parents}
+	s.Carnet = &metadata.SnapshotExtension{Parents: f.parents, Root: old.Snapshot.Carnet.Root}
 	if !f.expires.IsZero() {
 		s.Expires = f.expires
 	}
@@ -247,7 +247,7 @@ func TestRootThatNobodySignedStopsNoWriter(t *testing.T) {
 	w := newWorld(t)
 	claim := *w.newest()
 	claim.Roots = append(append([]tuf.File(nil), claim.Roots...), tuf.NewFile(metadata.RoleRoot, 2, []byte("no root")))
-	w.reg.tags[fmt.Sprintf("s %d %.12s", 99, claim.Identity())] = &claim
+	w.reg.tags[fmt.Sprintf("s 1 %d %.12s", 99, claim.Identity())] = &claim
 	require.NoError(t, w.meet(nil, target("releases", "app:1", "one"), nil))
 }
 
@@ -404,7 +404,7 @@ func TestGarbageHidesNoWriterFromAnother(t *testing.T) {
 		garbage := *w.newest()
 		garbage.Snapshot = tuf.NewFile(metadata.RoleSnapshot, 50, []byte(fmt.Sprint(i)))
 		garbage.Timestamp = tuf.File{}
-		w.reg.tags[fmt.Sprintf("d %d %.12s", 50, garbage.Identity())] = &garbage
+		w.reg.tags[fmt.Sprintf("d 0 %d %.12s", 50, garbage.Identity())] = &garbage
 	}
 	err := w.meet(nil, target("releases", "app:1", "one"), func() {
 		s := &seat{reg: w.reg, hide: func([]string) []string { return nil }}
@@ -428,7 +428,7 @@ func TestMoreGarbageThanAWriterReadsStopsIt(t *testing.T) {
 	for i := range 1000 {
 		garbage := *w.newest()
 		garbage.Snapshot = tuf.NewFile(metadata.RoleSnapshot, 50, []byte(fmt.Sprint(i)))
-		w.reg.tags[fmt.Sprintf("s %d %.12s", 50, garbage.Identity())] = &garbage
+		w.reg.tags[fmt.Sprintf("s 1 %d %.12s", 50, garbage.Identity())] = &garbage
 	}
 	require.ErrorContains(t, w.meet(nil, target("releases", "app:1", "one"), nil), "carnet prune")
 	require.False(t, w.lookup("app:1").Listed)
