@@ -54,9 +54,9 @@ func (w *world) forge(f forged) tuf.Entry {
 	}
 	p.Snapshot = w.online(metadata.RoleSnapshot, s.Version, s.Canonical())
 	p.Timestamp = tuf.File{}
-	kind := "d"
+	kind := "d 0"
 	if f.state {
-		kind = "s"
+		kind = "s 1"
 		ts := metadata.Timestamp{Snapshot: metadata.NewMetaFile(s.Version, p.Snapshot.Data), Carnet: &metadata.TimestampExtension{Issued: fixtures.Epoch}}
 		ts.Version, ts.Expires = s.Version, fixtures.Epoch.Add(24*time.Hour)
 		p.Timestamp = w.online(metadata.RoleTimestamp, ts.Version, ts.Canonical())

@@ -23,9 +23,9 @@ var ErrImpossible = errors.New("the change is not possible")
 // different in the next publication. Nothing is signed or sent before the
 // function that edits it returned.
 type Draft struct {
-	state  *State
-	keys   Keyring
-	edited map[string]*metadata.Targets
+	state   *State
+	keys    Keyring
+	edited  map[string]*metadata.Targets
 	root    *metadata.Root  // edited, or nil
 	renewed map[string]bool // roles whose file is signed again though nothing in it is different
 	forced  bool            // publish even if nothing is different

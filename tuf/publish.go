@@ -113,7 +113,7 @@ type writing struct {
 	rounds int
 	left   bool // the last round left a living draft to its writers
 	dropped
-	again  bool // an earlier attempt was committed and is hidden: it must be joined
+	again bool // an earlier attempt was committed and is hidden: it must be joined
 }
 
 func (w *writing) attempt(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
