@@ -20,9 +20,15 @@ func publisherWithEverything(t *testing.T) *fixtures.Publisher {
 	p := fixtures.NewLayoutPublisher(t)
 	p.Delegate("releases", "net-monitor", "dev", "ann")
 	p.Delegate("team", "team/**", "ann")
+	p.Delegate("both", "team/both", "bob")
+	p.Delegate("check", "team/both", "eve")
+	_, err := p.Publish(func(ctx context.Context, d *tuf.Draft) error {
+		return d.SetAgreement(ctx, "both", &metadata.Agreement{Roles: []string{"both", "check"}, Min: 2})
+	})
+	require.NoError(t, err)
 	child := tuf.Artifact{Name: "net-monitor", Digest: digest.FromString("child"), Size: 5}
 	index := tuf.Artifact{Name: "net-monitor", Tag: "1.0", Digest: digest.FromString("index"), Size: 5, MediaType: "application/vnd.oci.image.index.v1+json", ArtifactType: "application/x", Manifests: []tuf.Artifact{child}}
-	_, err := p.Vouch(tuf.Vouching{
+	_, err = p.Vouch(tuf.Vouching{
 		Role: "releases", Claims: map[string]string{"stage": "prod", "empty": ""},
 		Origin: &metadata.Origin{Publisher: "0123456789abcdef0123456789abcdef", Target: "other:1.0", RootVersion: 1, TimestampVersion: 8},
 	}, index)
@@ -91,12 +97,12 @@ func TestPreviewInWords(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, before, stateOf(t, p), "nothing is published")
-	require.Equal(t, `targets: version 3 → 4
+	require.Equal(t, `targets: version 6 → 7
   valid till 2027-11-24T12:00:00Z
   the role releases: key dev (ed25519, `+short(p.Key("dev").Key())+`) removed
   the role releases: key bob (ed25519, `+short(bob)+`) added
   the role releases: threshold 1 → 2: so many of its 2 keys must sign
-  the role qa: trusted from now on, searched in place 3
+  the role qa: trusted from now on, searched in place 5
   the role qa: key bob (ed25519, `+short(bob)+`) added
   the role qa: 1 of its 1 keys must sign
   the role qa: trusted with the paths net-monitor:*-rc

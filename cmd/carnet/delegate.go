@@ -26,6 +26,7 @@ type delegateFlags struct {
 	paths, keys   []string
 	threshold     int
 	terminating   bool
+	dryRun        bool
 	agreement     agreementFlags
 }
 
@@ -57,6 +58,7 @@ others must be trusted with these names by the same delegator. See carnet delega
 	cmd.Flags().IntVar(&f.threshold, "threshold", 1, "`number` of the keys that must sign")
 	cmd.Flags().StringVar(&f.parent, "parent", metadata.RoleTargets, "`role` that delegates")
 	cmd.Flags().BoolVar(&f.terminating, "terminating", false, "no role that is delegated later is asked for these names")
+	dryRunFlag(cmd, &f.dryRun)
 	f.agreement.register(cmd)
 	_ = cmd.MarkFlagRequired("path")
 	_ = cmd.MarkFlagRequired("key")
@@ -75,9 +77,11 @@ func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags)
 	if err != nil {
 		return err
 	}
-	res, err := p.publish(ctx, nil, func(ctx context.Context, draft *tuf.Draft) error {
-		return draft.Delegate(ctx, f.parent, d, keys)
-	})
+	change := func(ctx context.Context, draft *tuf.Draft) error { return draft.Delegate(ctx, f.parent, d, keys) }
+	if f.dryRun {
+		return p.preview(ctx, nil, change)
+	}
+	res, err := p.publish(ctx, nil, change)
 	if err != nil {
 		return err
 	}
@@ -129,6 +133,7 @@ func (c *command) delegation(ctx context.Context, role string, f delegateFlags) 
 
 func newDelegateRemove(c *command) *cobra.Command {
 	var trust string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:     "remove ROLE",
 		Short:   "Trust a role no longer",
@@ -140,7 +145,11 @@ func newDelegateRemove(c *command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := p.publish(cmd.Context(), nil, func(ctx context.Context, d *tuf.Draft) error { return d.Undelegate(ctx, args[0]) })
+			change := func(ctx context.Context, d *tuf.Draft) error { return d.Undelegate(ctx, args[0]) }
+			if dryRun {
+				return p.preview(cmd.Context(), nil, change)
+			}
+			res, err := p.publish(cmd.Context(), nil, change)
 			if err != nil {
 				return err
 			}
@@ -149,6 +158,7 @@ func newDelegateRemove(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	dryRunFlag(cmd, &dryRun)
 	signWithFlag(cmd, c)
 	return cmd
 }

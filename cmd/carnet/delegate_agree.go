@@ -55,7 +55,7 @@ func agreementText(a *metadata.Agreement) string {
 func newDelegateAgree(c *command) *cobra.Command {
 	var f agreementFlags
 	var trust string
-	var none bool
+	var none, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "agree ROLE --agree ROLES|--none",
 		Short: "Demand that several roles agree, or demand it no longer",
@@ -76,21 +76,26 @@ too. Other TUF clients go on to take it: only Carnet enforces agreement. --none 
 			if none == (a != nil) {
 				return usagef("give --agree ROLES, or --none")
 			}
-			return c.delegateAgree(cmd.Context(), args[0], trust, a)
+			return c.delegateAgree(cmd.Context(), args[0], trust, a, dryRun)
 		},
 	}
 	trustFlag(cmd, &trust)
 	f.register(cmd)
 	cmd.Flags().BoolVar(&none, "none", false, "demand no agreement: one role is enough")
+	dryRunFlag(cmd, &dryRun)
 	return cmd
 }
 
-func (c *command) delegateAgree(ctx context.Context, role, trust string, a *metadata.Agreement) error {
+func (c *command) delegateAgree(ctx context.Context, role, trust string, a *metadata.Agreement, dryRun bool) error {
 	p, err := c.openPublisher(trust)
 	if err != nil {
 		return err
 	}
-	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) error { return d.SetAgreement(ctx, role, a) })
+	change := func(ctx context.Context, d *tuf.Draft) error { return d.SetAgreement(ctx, role, a) }
+	if dryRun {
+		return p.preview(ctx, nil, change)
+	}
+	res, err := p.publish(ctx, nil, change)
 	if err != nil {
 		return err
 	}

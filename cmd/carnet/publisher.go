@@ -156,7 +156,7 @@ func (p *publisher) publish(ctx context.Context, paths []string, change func(con
 	if err := p.c.bringKeys(ctx); err != nil {
 		return nil, err
 	}
-	res, err := p.repo.Publish(ctx, paths, change)
+	res, err := p.repo.Publish(ctx, paths, p.c.telling(change))
 	if kept := p.state.Commit(); kept != nil {
 		if err == nil {
 			return res, fmt.Errorf("published as state %d, but this machine could not remember it: %w", res.Timestamp, kept)

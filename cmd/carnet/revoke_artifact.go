@@ -19,7 +19,7 @@ import (
 
 type revokeArtifactFlags struct {
 	trust, reason, advisory, replacedBy, by string
-	undo, wait                              bool
+	undo, wait, dryRun                      bool
 }
 
 func newRevokeArtifact(c *command) *cobra.Command {
@@ -46,6 +46,7 @@ paths up to date that other TUF clients refuse.`,
 	cmd.Flags().StringVar(&f.replacedBy, "replaced-by", "", "`reference` of what replaces it")
 	cmd.Flags().StringVar(&f.by, "by", "", "`name` of who withdraws (default: the user's login name)")
 	cmd.Flags().BoolVar(&f.undo, "undo", false, "lift the withdrawal")
+	dryRunFlag(cmd, &f.dryRun)
 	waitFlag(cmd, &f.wait)
 	return cmd
 }
@@ -74,7 +75,7 @@ func (c *command) revokeArtifact(ctx context.Context, what string, f revokeArtif
 		return err
 	}
 	var out *revocation.Outcome
-	res, err := p.publish(ctx, []string{path.String()}, func(ctx context.Context, d *tuf.Draft) error {
+	change := func(ctx context.Context, d *tuf.Draft) error {
 		dig, err := c.withdrawnDigest(ctx, d, path)
 		if err != nil {
 			return err
@@ -87,7 +88,11 @@ func (c *command) revokeArtifact(ctx context.Context, what string, f revokeArtif
 			Digest: dig, Reason: f.reason, Advisory: f.advisory, ReplacedBy: f.replacedBy, By: f.author(),
 		})
 		return err
-	})
+	}
+	if f.dryRun {
+		return p.preview(ctx, []string{path.String()}, change)
+	}
+	res, err := p.publish(ctx, []string{path.String()}, change)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type signFlags struct {
 	trust, role, as string
 	claims          []string
 	recursive, wait bool
+	dryRun          bool
 }
 
 func newSign(c *command) *cobra.Command {
@@ -49,6 +50,7 @@ they are given again. An interrupted sign can be run again.`,
 	cmd.Flags().StringArrayVar(&f.claims, "claim", nil, "signed statement `NAME=VALUE`; may be repeated")
 	cmd.Flags().BoolVar(&f.recursive, "recursive", false, "vouch for everything that refers to the artifact too")
 	waitFlag(cmd, &f.wait)
+	dryRunFlag(cmd, &f.dryRun)
 	return cmd
 }
 
@@ -144,13 +146,17 @@ func (c *command) sign(ctx context.Context, args []string, f signFlags) error {
 	var out []signed
 	var denied []string
 	var waiting []tuf.Pending
-	res, err := p.publish(ctx, paths, func(ctx context.Context, d *tuf.Draft) (err error) {
+	change := func(ctx context.Context, d *tuf.Draft) (err error) {
 		if out, denied, err = vouch(ctx, d, v, artifacts); err != nil {
 			return err
 		}
 		waiting, err = agreements(ctx, d, artifacts, out)
 		return err
-	})
+	}
+	if f.dryRun {
+		return p.preview(ctx, paths, change)
+	}
+	res, err := p.publish(ctx, paths, change)
 	if err != nil {
 		return err
 	}
