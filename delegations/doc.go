@@ -4,6 +4,8 @@
 // signature: its caller does, and feeds what it verified to a [Search].
 //
 // The rules are those of the TUF specification, 4.5 and 5.6.7, and TAP 15,
-// with one addition: the first delegation of targets may be the withdrawal
-// role, whose entries deny and never vouch (docs/spec.md, "Withdrawal").
+// with two additions: the first delegation of targets may be the withdrawal
+// role, whose entries deny and never vouch (docs/spec.md, "Withdrawal"), and a
+// delegator may demand that several roles list the same (TAP 3's meaning;
+// docs/spec.md, "Agreement").
 package delegations

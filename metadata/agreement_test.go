@@ -1,6 +1,7 @@
 package metadata_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -36,6 +37,19 @@ func TestAgreementIsWrittenAsCritical(t *testing.T) {
 	assert.Contains(t, string(f.Targets.Canonical()), `"critical":["purpose","agreement"]`)
 	f.Targets.Delegations.Roles[2].Agreement = nil
 	assert.Contains(t, string(f.Targets.Canonical()), `"critical":["purpose"]`)
+}
+
+// The example of docs/spec.md is read as it stands there.
+func TestAgreementOfTheSpecification(t *testing.T) {
+	spec, err := os.ReadFile("../docs/spec.md")
+	require.NoError(t, err)
+	_, after, ok := strings.Cut(string(spec), "<!-- fragment: agreement -->\n```json\n")
+	require.True(t, ok)
+	roles, _, _ := strings.Cut(after, "```")
+	at, end := strings.Index(agreementJ, `"roles":[{`)+len(`"roles":`), strings.Index(agreementJ, `},"expires"`)
+	f, err := metadata.Decode(metadata.RoleTargets, unsigned(agreementJ[:at]+roles+agreementJ[end:]))
+	require.NoError(t, err)
+	assert.Equal(t, &metadata.Agreement{Roles: []string{"dev", "security"}, Min: 2}, f.Targets.Delegations.Roles[1].Agreement)
 }
 
 func TestAgreementIsPartOfWhatADelegationSays(t *testing.T) {
