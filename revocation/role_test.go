@@ -93,3 +93,30 @@ func TestGiveUpOfARoleThatVerifiersRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, f.Listed)
 }
+
+// Where roles must agree, one that gives itself up takes its word along.
+func TestGiveUpOfARoleWhoseAgreementIsDemanded(t *testing.T) {
+	p := fixtures.NewLayoutPublisher(t)
+	p.Delegate("dev", "net-monitor", "dev")
+	p.Delegate("security", "net-monitor", "sec")
+	_, err := p.Publish(func(ctx context.Context, d *tuf.Draft) error {
+		return d.SetAgreement(ctx, "security", &metadata.Agreement{Roles: []string{"dev", "security"}, Min: 2})
+	})
+	require.NoError(t, err)
+	for path, roles := range map[string][]string{"net-monitor:1": {"dev", "security"}, "net-monitor:2": {"dev"}} {
+		for _, role := range roles {
+			_, err := p.Sign(role, path, path)
+			require.NoError(t, err)
+		}
+	}
+	var effects []revocation.Effect
+	_, err = p.Publish(func(ctx context.Context, d *tuf.Draft) (err error) {
+		effects, err = revocation.GiveUp(ctx, d, "dev")
+		return err
+	})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{
+		"net-monitor:1": "ok by dev -> disagreement",
+		"net-monitor:2": "disagreement -> not-listed",
+	}, words(effects))
+}
