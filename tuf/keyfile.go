@@ -50,7 +50,7 @@ func EncodePrivateKey(k *SoftKey, passphrase []byte) ([]byte, error) {
 func DecodePrivateKey(raw []byte, ask func() ([]byte, error)) (*SoftKey, error) {
 	var asked bool
 	var askErr error
-	if err := checkCost(raw); err != nil {
+	if err := checkPBES2(raw); err != nil {
 		return nil, err
 	}
 	private, err := unmarshal(raw, func(bool) ([]byte, error) {

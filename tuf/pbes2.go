@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"slices"
 )
 
 // What deriving a key from a passphrase may cost: a file that asks for more
@@ -17,14 +18,23 @@ const (
 )
 
 var (
+	oidPBES2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}    // RFC 8018, appendix A.4
 	oidPBKDF2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}    // RFC 8018, appendix A.2
 	oidScrypt = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 4, 11} // RFC 7914, section 7
 )
 
-// checkCost refuses PKCS#8 that OpenSSL encrypted (RFC 8018, PBES2) if its
-// passphrase is too expensive to try. What it cannot read it leaves to the
-// parser.
-func checkCost(raw []byte) error {
+// hashes of PBKDF2 that the parser knows (RFC 8018, appendix B.1).
+var pbkdf2Hashes = []asn1.ObjectIdentifier{
+	{1, 2, 840, 113549, 2, 7}, // HMAC with SHA-1
+	{1, 2, 840, 113549, 2, 9}, // HMAC with SHA-256
+}
+
+const convert = "convert it with `openssl pkcs8 -topk8 -in OLD -out NEW`"
+
+// checkPBES2 refuses encrypted PKCS#8 (RFC 8018) that no passphrase would open,
+// because it is encrypted in another way, and such whose passphrase is too
+// expensive to try. What it cannot read it leaves to the parser.
+func checkPBES2(raw []byte) error {
 	block, _ := pem.Decode(raw)
 	if block == nil || block.Type != "ENCRYPTED PRIVATE KEY" {
 		return nil
@@ -36,6 +46,9 @@ func checkCost(raw []byte) error {
 	var scheme struct{ KDF, Cipher pkix.AlgorithmIdentifier }
 	if _, err := asn1.Unmarshal(block.Bytes, &info); err != nil {
 		return nil
+	}
+	if !info.Algorithm.Algorithm.Equal(oidPBES2) {
+		return fmt.Errorf("%w: a private key that is encrypted in an old way: %s", ErrUnknownKey, convert)
 	}
 	if _, err := asn1.Unmarshal(info.Algorithm.Parameters.FullBytes, &scheme); err != nil {
 		return nil
@@ -57,8 +70,14 @@ func checkPBKDF2(params []byte) error {
 		Length int                      `asn1:"optional"`
 		PRF    pkix.AlgorithmIdentifier `asn1:"optional"`
 	}
-	if _, err := asn1.Unmarshal(params, &p); err == nil && p.Rounds > maxPBKDF2Rounds {
-		return fmt.Errorf("the private key's passphrase costs %d rounds of PBKDF2: want at most %d", p.Rounds, maxPBKDF2Rounds)
+	if _, err := asn1.Unmarshal(params, &p); err != nil {
+		return nil
+	}
+	if prf := p.PRF.Algorithm; len(prf) > 0 && !slices.ContainsFunc(pbkdf2Hashes, prf.Equal) {
+		return fmt.Errorf("%w: a private key whose passphrase is hashed in a way that is not known (%s): %s", ErrUnknownKey, prf, convert)
+	}
+	if p.Rounds > maxPBKDF2Rounds {
+		return fmt.Errorf("%w: the private key's passphrase costs %d rounds of PBKDF2: want at most %d", ErrUnknownKey, p.Rounds, maxPBKDF2Rounds)
 	}
 	return nil
 }
@@ -75,7 +94,7 @@ func checkScrypt(params []byte) error {
 	const small = 1 << 24 // nothing overflows below
 	memory := 128 * p.N * p.R
 	if p.N > small || p.R > small || p.P > small || memory > maxScryptMemory || p.P > maxScryptWork/max(memory, 1) {
-		return fmt.Errorf("the private key's passphrase costs scrypt with N %d, r %d, p %d: want at most %d MiB", p.N, p.R, p.P, maxScryptMemory>>20)
+		return fmt.Errorf("%w: the private key's passphrase costs scrypt with N %d, r %d, p %d: want at most %d MiB", ErrUnknownKey, p.N, p.R, p.P, maxScryptMemory>>20)
 	}
 	return nil
 }
