@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
 )
@@ -24,13 +23,18 @@ func newRotate(c *command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "rotate ROLE [--add KEY] [--remove KEY]",
 		GroupID: groupPublisher,
-		Short:   "Change the keys or the threshold of a delegated role",
-		Long: `Rotate changes which keys may sign for a delegated role, and how many must. The
-delegator's file and the role's file are signed in one publication; nothing that
-the role vouches for has to be signed again. It refuses what would leave the role
-without enough signatures. The keys of root, targets, snapshot and timestamp are
-not rotated by this version.`,
-		Example: "  carnet rotate releases --add new --remove old",
+		Short:   "Change the keys or the threshold of a role, root included",
+		Long: `Rotate changes which keys may sign for a role, and how many must. The delegator's
+file and the role's file are signed in one publication; nothing that the role
+vouches for has to be signed again. It refuses what would leave the role without
+enough signatures.
+
+For root, targets, snapshot and timestamp a new root says so, signed by as many
+of the present root keys as the present root demands, and as many of the new ones
+as the new one does. Verifiers follow from whatever root they pinned. Keys of two
+algorithms may stand side by side for as long as you like: files are signed with
+all that are at hand. For a writer's key of snapshot and timestamp, see carnet writer.`,
+		Example: "  carnet rotate releases --add new --remove old\n  carnet rotate root --add carol --threshold 2",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.rotate(cmd.Context(), args[0], f) },
 	}
@@ -43,9 +47,6 @@ not rotated by this version.`,
 }
 
 func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error {
-	if metadata.IsTopLevel(role) {
-		return usagef("%s is a top-level role, whose keys this version cannot rotate", role)
-	}
 	if len(f.add)+len(f.remove)+f.threshold == 0 {
 		return usagef("nothing to change: give --add, --remove or --threshold")
 	}
@@ -58,17 +59,16 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 		return err
 	}
 	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) error {
-		e, err := d.Edge(ctx, role)
+		keys, rk, err := d.KeysOf(ctx, role)
 		if err != nil {
 			return err
 		}
-		keys, err := c.rotated(ctx, e, add, f.remove)
-		if err != nil {
+		if err := c.exchange(ctx, role, keys, add, f.remove); err != nil {
 			return err
 		}
 		threshold := f.threshold
 		if threshold == 0 {
-			threshold = e.RoleKeys.Threshold
+			threshold = rk.Threshold
 		}
 		if threshold < 1 || threshold > len(keys) {
 			return usagef("%q would have %d keys and a threshold of %d: want one that its keys can meet: --add a key, or change --threshold", role, len(keys), threshold)
@@ -82,34 +82,28 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 	return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "%s has its new keys\n%s\n", role, out) })
 }
 
-// rotated returns the keys of a role after the change.
-func (c *command) rotated(ctx context.Context, e delegations.Edge, add []metadata.Key, remove []string) (metadata.Keys, error) {
-	keys := metadata.Keys{}
-	for _, id := range e.RoleKeys.KeyIDs {
-		if k, ok := e.Keys[id]; ok {
-			keys[id] = k
-		}
-	}
+// exchange changes the keys of a role.
+func (c *command) exchange(ctx context.Context, role string, keys metadata.Keys, add []metadata.Key, remove []string) error {
 	for _, name := range remove {
 		identity, err := c.identityIn(ctx, name, keys)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		before := len(keys)
 		dropKey(keys, identity)
 		if len(keys) == before {
-			return nil, usagef("%q is no key of the role %q", name, e.Role)
+			return usagef("%q is no key of the role %q", name, role)
 		}
 	}
 	for _, k := range add {
 		identity, err := tuf.KeyIdentity(k)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		dropKey(keys, identity) // one key under two IDs is one
 		keys[k.ID()] = k
 	}
-	return keys, nil
+	return nil
 }
 
 func dropKey(keys metadata.Keys, identity string) {
