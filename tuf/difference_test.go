@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/fixtures"
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
@@ -182,4 +184,86 @@ func TestPreviewOfWithdrawals(t *testing.T) {
   denies net-monitor:1.0, since `+good.String()+` is withdrawn
   no longer withdraws `+bad.String()+`: reason "leaks"
 `, words(t, list, nil))
+}
+
+func TestPreviewOfARoot(t *testing.T) {
+	p := publisherWithEverything(t)
+	root, second, online, writer := p.Key("root").Key(), p.Key("second").Key(), p.Key("online").Key(), p.Key("writer").Key()
+	name := func(k metadata.Key) string {
+		return map[string]string{root.ID(): "root", second.ID(): "second", online.ID(): "online", writer.ID(): "writer"}[k.ID()]
+	}
+	of := func(who string, k metadata.Key) string { return "key " + who + " (ed25519, " + k.ID()[:12] + ")" }
+	list, err := tuf.NewRepository(p.Options()).Preview(t.Context(), nil, func(ctx context.Context, d *tuf.Draft) error {
+		d.EditRoot().Carnet.Name = "Rabbit"
+		d.EditRoot().Carnet.Expiry = map[string]time.Duration{"root": 48 * time.Hour}
+		return errors.Join(
+			d.SetKeys(ctx, metadata.RoleRoot, metadata.Keys{root.ID(): root, second.ID(): second}, 2),
+			d.SetWriters(ctx, metadata.Keys{online.ID(): online, writer.ID(): writer}, []string{online.ID(), writer.ID()}),
+			d.SetKeys(ctx, metadata.RoleTargets, metadata.Keys{second.ID(): second}, 1))
+	})
+	require.NoError(t, err)
+	targets := p.Key("targets").Key()
+	require.Equal(t, `root: version 1 → 2
+  valid till 2026-11-26T12:00:00Z, before till 2027-11-24T12:00:00Z
+  the publisher's name, before: "Wabbit Networks"
+  the publisher's name, after:  "Rabbit"
+  new files of root live for 48h0m0s, before 8760h0m0s (the default)
+  refreshers: `+of("writer", writer)+` added
+  the role root: `+of("second", second)+` added
+  the role root: threshold 1 → 2: so many of its 2 keys must sign
+  the role targets: key `+targets.ID()+` (ed25519) removed
+  the role targets: `+of("second", second)+` added
+  the role snapshot: `+of("writer", writer)+` added
+  the role snapshot: threshold stays 1: so many of its 2 keys must sign, before of 1
+  the role timestamp: `+of("writer", writer)+` added
+  the role timestamp: threshold stays 1: so many of its 2 keys must sign, before of 1
+targets: version 6 → 7
+  valid till 2027-11-24T12:00:00Z
+  nothing else changes
+`, words(t, list, name))
+
+	list, err = tuf.NewRepository(p.Options()).Preview(t.Context(), nil, func(_ context.Context, d *tuf.Draft) error {
+		d.EditRoot()
+		return nil
+	})
+	require.NoError(t, err)
+	require.Empty(t, list, "a root that says the same is not signed")
+}
+
+// What a preview says is what is published: held for a change of each kind.
+func TestPreviewIsWhatIsPublished(t *testing.T) {
+	p := publisherWithEverything(t)
+	key := p.Key("new").Key()
+	for name, change := range map[string]func(context.Context, *tuf.Draft) error{
+		"root": func(ctx context.Context, d *tuf.Draft) error {
+			return d.SetKeys(ctx, metadata.RoleTargets, metadata.Keys{key.ID(): key}, 1)
+		},
+		"role": func(ctx context.Context, d *tuf.Draft) error {
+			return d.SetKeys(ctx, "releases", metadata.Keys{key.ID(): key}, 1)
+		},
+		"renewed":  func(ctx context.Context, d *tuf.Draft) error { return d.Renew(ctx, metadata.RoleRoot) },
+		"given up": func(ctx context.Context, d *tuf.Draft) error { return d.GiveUp(ctx, "team") },
+	} {
+		before, err := tuf.NewRepository(p.Options()).Load(t.Context())
+		require.NoError(t, err, name)
+		said, err := tuf.NewRepository(p.Options()).Preview(t.Context(), nil, change)
+		require.NoError(t, err, name)
+		require.NotEmpty(t, said, name)
+		_, err = p.Publish(change)
+		require.NoError(t, err, name)
+		after, err := tuf.NewRepository(p.Options()).Load(t.Context())
+		require.NoError(t, err, name)
+		for _, d := range said {
+			done, err := tuf.Compare(delegations.Edge{Role: d.Role}, versionOf(t, before, d.Role), versionOf(t, after, d.Role))
+			require.NoError(t, err, name)
+			require.Equal(t, words(t, []*tuf.Difference{done}, nil), words(t, []*tuf.Difference{d}, nil), name)
+		}
+	}
+}
+
+func versionOf(t *testing.T, state *tuf.State, role string) *metadata.File {
+	if role == metadata.RoleRoot {
+		return state.Root()
+	}
+	return decodedFile(t, role, fileOf(t, state, role))
 }

@@ -51,7 +51,7 @@ func (d *Draft) State() *State { return d.state }
 
 // changes reports whether there is anything to publish.
 func (d *Draft) changes() bool {
-	return d.forced || len(d.edited) > 0 || d.renewed[metadata.RoleRoot] || d.root != nil && !d.root.SameContent(d.state.Root().Root)
+	return d.forced || len(d.edited) > 0 || d.newRoot()
 }
 
 // Force publishes even if nothing is different: new snapshot and timestamp.

@@ -12,7 +12,7 @@ import (
 // its own (TUF 5.3.4), or returns the present root.
 func (r *Repository) signRoot(ctx context.Context, d *Draft) (*metadata.File, error) {
 	was := d.state.Root()
-	if d.root == nil || d.root.SameContent(was.Root) && !d.renewed[metadata.RoleRoot] {
+	if !d.newRoot() {
 		return was, nil
 	}
 	root := *d.root
