@@ -34,13 +34,26 @@ func (d *Difference) Text(w io.Writer, name func(metadata.Key) string) error {
 	return err
 }
 
+// Brief is Text for who looks back: without the first lines, and of entries
+// only the paths, "+" for new or other ones and "-" for those that are gone.
+func (d *Difference) Brief(w io.Writer, name func(metadata.Key) string) error {
+	t := &preview{w: bufio.NewWriter(w), name: name, d: d, brief: true}
+	t.all()
+	err := t.w.Flush()
+	if err == nil {
+		err = t.err
+	}
+	return err
+}
+
 // preview writes one difference.
 type preview struct {
-	w    *bufio.Writer
-	d    *Difference
-	name func(metadata.Key) string
-	told map[string][]fact // what was said of withdrawn digests, by path
-	err  error             // the first line that was not shown in full
+	w     *bufio.Writer
+	brief bool
+	d     *Difference
+	name  func(metadata.Key) string
+	told  map[string][]fact // what was said of withdrawn digests, by path
+	err   error             // the first line that was not shown in full
 }
 
 func (t *preview) line(format string, args ...any) {
@@ -61,7 +74,10 @@ func (t *preview) line(format string, args ...any) {
 
 func (t *preview) all() {
 	d := t.d
-	t.head()
+	if !t.brief {
+		t.head()
+	}
+	t.self()
 	t.root()
 	for _, c := range d.Trust {
 		t.trust(c)
@@ -74,12 +90,34 @@ func (t *preview) all() {
 	for _, c := range d.SpareKeys.Keys {
 		t.keyChange("  listed for no role: ", c)
 	}
-	t.entries()
+	if t.brief {
+		t.paths()
+	} else {
+		t.entries()
+	}
 	for _, h := range d.Hidden {
 		t.line("  HIDDEN: %s", h)
 	}
-	if d.Empty() {
+	if d.Empty() && !t.brief {
 		t.line("  nothing else changes")
+	}
+}
+
+// paths writes where entries change.
+func (t *preview) paths() {
+	plus, minus := "+", "-"
+	if t.d.Withdrawal {
+		plus, minus = "withdrawn:", "lifted:   "
+	}
+	for _, e := range t.d.Entries {
+		if e.After != nil {
+			t.line("  %s %s", plus, Printable(e.Path))
+		}
+	}
+	for _, e := range t.d.Entries {
+		if e.After == nil {
+			t.line("  %s %s", minus, Printable(e.Path))
+		}
 	}
 }
 
@@ -105,6 +143,11 @@ func (t *preview) head() {
 	default:
 		t.line("  valid till %s, before till %s", day(d.Expires.After), day(d.Expires.Before))
 	}
+}
+
+// self writes what the file says of itself.
+func (t *preview) self() {
+	d := t.d
 	t.text("  written by version %s of the TUF specification, before %s", d.SpecVersion)
 	if !d.Revoked.IsZero() && d.Revoked.After {
 		t.line("  the role gives itself up: it lists nothing, for ever")

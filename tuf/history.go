@@ -20,24 +20,14 @@ type Change struct {
 	Identity  string
 	Issued    time.Time // zero if the timestamp does not say
 	Parents   int       // publications before it that it names
-	Roles     []RoleChange
+	// Roles are the files that differ, root first, then by name. Snapshot and
+	// timestamp always do and are not among them.
+	Roles []*Difference
 	// Unknown says that what it changed cannot be told: the publication
 	// before it is no longer kept.
 	Unknown bool
 	// Err is why the publication could not be read or verified, or nil.
 	Err error
-}
-
-// RoleChange is what happened to one role.
-type RoleChange struct {
-	Role    string
-	Version int64
-	Added   []string // target paths with a new or another entry
-	Removed []string
-	// Withdrawal reports that the role withdraws: what it lists is denied.
-	Withdrawal bool
-	// Delegations reports that whom the role trusts was changed.
-	Delegations bool
 }
 
 // History returns at most n of the kept states, the newest first. What the
@@ -122,13 +112,14 @@ func newestParent(rev *revision, older []*revision) *revision {
 	return nil
 }
 
-func (r *Repository) changes(ctx context.Context, before, after *revision) ([]RoleChange, error) {
-	var out []RoleChange
+func (r *Repository) changes(ctx context.Context, before, after *revision) ([]*Difference, error) {
 	var errs []error
 	withdrawals, err := r.withdrawalRole(ctx, after)
 	if err != nil {
 		return nil, err
 	}
+	out, err := newRoots(before.root, after.root)
+	errs = append(errs, err)
 	for _, role := range slices.Sorted(maps.Keys(after.snapshot.Snapshot.Meta)) {
 		if digestOf(before, role) == digestOf(after, role) {
 			continue
@@ -139,14 +130,26 @@ func (r *Repository) changes(ctx context.Context, before, after *revision) ([]Ro
 			errs = append(errs, err)
 			continue
 		}
-		if was == nil {
-			was = &metadata.File{Targets: &metadata.Targets{}}
+		d, err := Compare(delegations.Edge{Role: role, Withdrawal: role == withdrawals}, was, now)
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		c := roleChange(role, was.Targets, now)
-		c.Withdrawal = role == withdrawals
-		out = append(out, c)
+		out = append(out, d)
 	}
 	return out, errors.Join(errs...)
+}
+
+// newRoots returns what changed in root from one publication to the next.
+func newRoots(before, after *metadata.File) ([]*Difference, error) {
+	if before != nil && before.Version == after.Version {
+		return nil, nil
+	}
+	d, err := Compare(delegations.Edge{Role: metadata.RoleRoot}, before, after)
+	if err != nil {
+		return nil, err
+	}
+	return []*Difference{d}, nil
 }
 
 // withdrawalRole returns the name of the withdrawal role, "" for none.
@@ -157,19 +160,4 @@ func (r *Repository) withdrawalRole(ctx context.Context, rev *revision) (string,
 	}
 	e, _ := delegations.Withdrawal(top.Targets)
 	return e.Role, nil
-}
-
-func roleChange(role string, was *metadata.Targets, now *metadata.File) RoleChange {
-	c := RoleChange{Role: role, Version: now.Version, Delegations: !sameDelegations(was.Delegations, now.Targets.Delegations)}
-	for _, path := range unionKeys(was.Targets, now.Targets.Targets) {
-		a, b := at(was.Targets, path), at(now.Targets.Targets, path)
-		switch {
-		case sameEntry(a, b):
-		case b == nil:
-			c.Removed = append(c.Removed, path)
-		default:
-			c.Added = append(c.Added, path)
-		}
-	}
-	return c
 }

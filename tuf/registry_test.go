@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/carnet-project/carnet/fixtures"
+	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/tuf"
 )
@@ -245,10 +246,57 @@ func TestHistory(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 3)
 	require.Empty(t, list[0].Roles, "a refresh")
-	require.Equal(t, []tuf.RoleChange{{Role: "releases", Version: 2, Added: []string{"app:1"}}}, list[1].Roles)
+	require.Len(t, list[1].Roles, 1)
+	require.Equal(t, "releases", list[1].Roles[0].Role)
+	require.Equal(t, "  + app:1\n", brief(t, list[1].Roles[0]))
 	require.EqualValues(t, 2, list[2].Timestamp)
 	require.Equal(t, fixtures.Epoch, list[2].Issued)
 	require.False(t, list[2].Unknown, "its parent is kept, though not asked for")
+}
+
+func brief(t *testing.T, d *tuf.Difference) string {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, d.Brief(&b, nil))
+	return b.String()
+}
+
+// Who looks back sees whose keys changed, root's included.
+func TestHistoryOfKeys(t *testing.T) {
+	p := fixtures.NewLayoutPublisher(t)
+	p.Delegate("releases", "app", "dev")
+	second, ann := p.Key("second").Key(), p.Key("ann").Key()
+	root := p.Key("root").Key()
+	for _, change := range []func(context.Context, *tuf.Draft) error{
+		func(ctx context.Context, d *tuf.Draft) error {
+			return d.SetKeys(ctx, "root", metadata.Keys{root.ID(): root, second.ID(): second}, 2)
+		},
+		func(ctx context.Context, d *tuf.Draft) error {
+			return d.SetKeys(ctx, "releases", metadata.Keys{ann.ID(): ann}, 1)
+		},
+	} {
+		_, err := p.Publish(change)
+		require.NoError(t, err)
+	}
+	list, err := tuf.NewRepository(p.Options()).History(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, list, 4)
+	words := func(c tuf.Change) (out []string) {
+		require.NoError(t, c.Err)
+		for _, d := range c.Roles {
+			out = append(out, d.Role+"\n"+brief(t, d))
+		}
+		return out
+	}
+	require.Equal(t, []string{
+		"releases\n",
+		"targets\n  the role releases: key " + p.Key("dev").Key().ID() + " (ed25519) removed\n  the role releases: key " + ann.ID() + " (ed25519) added\n",
+	}, words(list[0]))
+	require.Equal(t, []string{
+		"root\n  the role root: key " + second.ID() + " (ed25519) added\n  the role root: threshold 1 → 2: so many of its 2 keys must sign\n",
+	}, words(list[1]))
+	require.Equal(t, "root", list[3].Roles[0].Role, "the first publication tells of the first root")
+	require.True(t, list[3].Roles[0].New)
 }
 
 func TestRefreshStoresAgainWhatTheRegistryLost(t *testing.T) {

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
 )
 
@@ -17,7 +19,7 @@ func newLog(c *command) *cobra.Command {
 		Use:     "log",
 		GroupID: groupPublisher,
 		Short:   "Show what was published, the newest first",
-		Long:    "Log shows the states that the trust repository keeps, and what each changed: roles,\ntarget paths that were added or removed, delegations.",
+		Long:    "Log shows the states that the trust repository keeps, and what each changed: roles,\nkeys and thresholds, delegations, target paths that were added or removed, root included.\nWith -o json every change is told whole.",
 		Example: "  carnet log -n 5",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,9 +38,10 @@ func newLog(c *command) *cobra.Command {
 			for i, h := range list {
 				out[i] = newLogEntry(h)
 			}
+			name := c.namer()
 			return c.answer(out, func(w io.Writer) {
 				for _, e := range out {
-					e.text(w)
+					e.text(w, name)
 				}
 			})
 		},
@@ -50,26 +53,17 @@ func newLog(c *command) *cobra.Command {
 
 // logEntry is one publication as log shows it.
 type logEntry struct {
-	RootVersion int64        `json:"rootVersion"`
-	Version     int64        `json:"timestampVersion"`
-	Identity    *string      `json:"identity"`
-	Issued      *time.Time   `json:"issued"`
-	Roles       []roleChange `json:"roles"`
-	Unknown     bool         `json:"unknown"` // what changed cannot be told
-	Error       *string      `json:"error"`
-}
-
-type roleChange struct {
-	Role        string   `json:"role"`
-	Version     int64    `json:"version"`
-	Added       []string `json:"added"`
-	Removed     []string `json:"removed"`
-	Withdrawal  bool     `json:"withdrawal"` // added means denied, removed means lifted
-	Delegations bool     `json:"delegations"`
+	RootVersion int64             `json:"rootVersion"`
+	Version     int64             `json:"timestampVersion"`
+	Identity    *string           `json:"identity"`
+	Issued      *time.Time        `json:"issued"`
+	Roles       []*tuf.Difference `json:"roles"`
+	Unknown     bool              `json:"unknown"` // what changed cannot be told
+	Error       *string           `json:"error"`
 }
 
 func newLogEntry(h tuf.Change) logEntry {
-	e := logEntry{RootVersion: h.Root, Version: h.Timestamp, Unknown: h.Unknown, Roles: []roleChange{}}
+	e := logEntry{RootVersion: h.Root, Version: h.Timestamp, Unknown: h.Unknown, Roles: append([]*tuf.Difference{}, h.Roles...)}
 	if h.Identity != "" {
 		e.Identity = &h.Identity
 	}
@@ -80,13 +74,10 @@ func newLogEntry(h tuf.Change) logEntry {
 		s := h.Err.Error()
 		e.Error = &s
 	}
-	for _, r := range h.Roles {
-		e.Roles = append(e.Roles, roleChange{r.Role, r.Version, append([]string{}, r.Added...), append([]string{}, r.Removed...), r.Withdrawal, r.Delegations})
-	}
 	return e
 }
 
-func (e logEntry) text(w io.Writer) {
+func (e logEntry) text(w io.Writer, name func(metadata.Key) string) {
 	issued := "time unknown"
 	if e.Issued != nil {
 		issued = e.Issued.Format(time.RFC3339)
@@ -101,19 +92,11 @@ func (e logEntry) text(w io.Writer) {
 		fmt.Fprintln(w, "  refreshed")
 	}
 	for _, r := range e.Roles {
-		fmt.Fprintf(w, "  %s version %d\n", r.Role, r.Version)
-		if r.Delegations {
-			fmt.Fprintln(w, "    changed whom it trusts")
-		}
-		plus, minus := "    + ", "    - "
-		if r.Withdrawal {
-			plus, minus = "    withdrawn: ", "    lifted:    "
-		}
-		for _, p := range r.Added {
-			fmt.Fprintln(w, plus+p)
-		}
-		for _, p := range r.Removed {
-			fmt.Fprintln(w, minus+p)
+		fmt.Fprintf(w, "  %s version %d\n", tuf.Printable(r.Role), r.Version.After)
+		var b strings.Builder
+		_ = r.Brief(&b, name) // a line that is cut says so
+		for line := range strings.Lines(b.String()) {
+			fmt.Fprint(w, "  "+line)
 		}
 	}
 }
