@@ -49,6 +49,7 @@ left alone, and said. --dry-run lists and does nothing.
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.auditKey(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().StringVar(&f.since, "since", "", "only what came after this `state`, VERSION or VERSION.IDENTITY, the last good one; 0 is all")
 	cmd.Flags().BoolVar(&f.withdraw, "withdraw", false, "withdraw what the key alone vouched for since then")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, in `words`, for people")

@@ -80,6 +80,7 @@ too. Other TUF clients go on to take it: only Carnet enforces agreement. --none 
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	f.register(cmd)
 	cmd.Flags().BoolVar(&none, "none", false, "demand no agreement: one role is enough")
 	dryRunFlag(cmd, &dryRun)

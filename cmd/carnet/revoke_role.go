@@ -37,6 +37,7 @@ remove then takes the old delegation away. --dry-run says what would stop passin
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.revokeRole(cmd.Context(), args[0], f) },
 	}
 	trustFlag(cmd, &f.trust)
+	signWithFlag(cmd, c)
 	cmd.Flags().BoolVar(&f.self, "self", false, "by the role's own keys")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would stop passing and do nothing")
 	waitFlag(cmd, &f.wait)
