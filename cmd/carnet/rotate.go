@@ -16,6 +16,7 @@ type rotateFlags struct {
 	trust       string
 	add, remove []string
 	threshold   int
+	dryRun      bool
 }
 
 func newRotate(c *command) *cobra.Command {
@@ -43,6 +44,7 @@ all that are at hand. For a writer's key of snapshot and timestamp, see carnet w
 	cmd.Flags().StringArrayVar(&f.remove, "remove", nil, "`key` to remove, or its key ID; may be repeated")
 	signWithFlag(cmd, c)
 	cmd.Flags().IntVar(&f.threshold, "threshold", 0, "`number` of keys that must sign (default: as before)")
+	dryRunFlag(cmd, &f.dryRun)
 	return cmd
 }
 
@@ -58,7 +60,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 	if err != nil {
 		return err
 	}
-	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) error {
+	change := func(ctx context.Context, d *tuf.Draft) error {
 		keys, rk, err := d.KeysOf(ctx, role)
 		if err != nil {
 			return err
@@ -74,7 +76,11 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 			return usagef("%q would have %d keys and a threshold of %d: want one that its keys can meet: --add a key, or change --threshold", role, len(keys), threshold)
 		}
 		return d.SetKeys(ctx, role, keys, threshold)
-	})
+	}
+	if f.dryRun {
+		return p.preview(ctx, nil, change)
+	}
+	res, err := p.publish(ctx, nil, change)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ key contains it.`, groupPublisher, newWriterAdd(c), newWriterRemove(c), newWrite
 
 func newWriterAdd(c *command) *cobra.Command {
 	var trust string
-	var refresher bool
+	var refresher, dryRun bool
 	cmd := &cobra.Command{
 		Use:     "add KEY",
 		Short:   "Let a key publish",
@@ -37,7 +37,7 @@ func newWriterAdd(c *command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.changeWriters(cmd.Context(), trust, "is a writer now", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
+			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer now", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
 				if err := c.exchange(ctx, metadata.RoleTimestamp, keys, add, nil); err != nil {
 					return nil, err
 				}
@@ -49,12 +49,14 @@ func newWriterAdd(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	dryRunFlag(cmd, &dryRun)
 	cmd.Flags().BoolVar(&refresher, "refresher", false, "its timestamps settle withdrawals: it runs carnet refresh")
 	return cmd
 }
 
 func newWriterRemove(c *command) *cobra.Command {
 	var trust string
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:     "remove KEY",
 		Short:   "Let a key publish no longer",
@@ -62,7 +64,7 @@ func newWriterRemove(c *command) *cobra.Command {
 		Example: "  carnet writer remove ci",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.changeWriters(cmd.Context(), trust, "is a writer no longer", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
+			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer no longer", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
 				if err := c.exchange(ctx, metadata.RoleTimestamp, keys, nil, args); err != nil {
 					return nil, err
 				}
@@ -74,16 +76,17 @@ func newWriterRemove(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	dryRunFlag(cmd, &dryRun)
 	return cmd
 }
 
 // changeWriters publishes a new root with the keys that edit leaves.
-func (c *command) changeWriters(ctx context.Context, trust, what, key string, edit func(context.Context, metadata.Keys, []string) ([]string, error)) error {
+func (c *command) changeWriters(ctx context.Context, trust string, dryRun bool, what, key string, edit func(context.Context, metadata.Keys, []string) ([]string, error)) error {
 	p, err := c.openPublisher(trust)
 	if err != nil {
 		return err
 	}
-	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) error {
+	change := func(ctx context.Context, d *tuf.Draft) error {
 		keys, err := writers(ctx, d)
 		if err != nil {
 			return err
@@ -93,7 +96,11 @@ func (c *command) changeWriters(ctx context.Context, trust, what, key string, ed
 			return err
 		}
 		return d.SetWriters(ctx, keys, refreshers)
-	})
+	}
+	if dryRun {
+		return p.preview(ctx, nil, change)
+	}
+	res, err := p.publish(ctx, nil, change)
 	if err != nil {
 		return err
 	}
