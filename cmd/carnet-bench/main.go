@@ -38,11 +38,12 @@ type options struct {
 	carnet    string // the binary, "" leaves the rows of whole processes out
 	runs      int
 	artifacts int
+	rotations []int // artifacts of the roles that are rotated
 	latencies []time.Duration
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := options{latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
+	o := options{rotations: []int{1, 1_000, 100_000}, latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
 	flags := flag.NewFlagSet("carnet-bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.carnet, "carnet", "", "`file` of the binary whose whole runs are measured too")
@@ -73,6 +74,7 @@ func measure(t testing.TB, o options) []row {
 	w := newWorld(t, o)
 	rows := w.clients()
 	rows = append(rows, w.signing()...)
+	rows = append(rows, w.rotations()...)
 	if o.carnet != "" {
 		rows = append(rows, w.processes()...)
 	}

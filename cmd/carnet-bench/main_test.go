@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 // What does not depend on the machine is exact in every run.
 func TestRequestsAndRounds(t *testing.T) {
-	rows := measure(t, options{runs: 1, artifacts: 200, latencies: []time.Duration{0}})
+	rows := measure(t, options{runs: 1, artifacts: 200, rotations: []int{1, 500}, latencies: []time.Duration{0}})
 	type cost struct{ requests, rounds int64 }
 	found := map[string]cost{}
 	for _, r := range rows {
@@ -34,6 +34,7 @@ func TestRequestsAndRounds(t *testing.T) {
 	require.Equal(t, cost{2, 2}, found[warmPlain])
 	require.Equal(t, found[signOne], found[signAll])
 	require.LessOrEqual(t, found[signOne].requests, int64(maxSign))
+	require.Equal(t, found[rotated(1)].requests, found[rotated(500)].requests)
 
 	var out bytes.Buffer
 	printTable(&out, options{latencies: []time.Duration{0}}, rows)
@@ -47,11 +48,11 @@ func TestMissedTargetsAreFound(t *testing.T) {
 			{name: coldTag, requests: 3, rounds: 2}, {name: warmTag, requests: 2, rounds: 1, wall: at(10)},
 			{name: warmDigest}, {name: warmMany, requests: 101, rounds: 4},
 			{name: warmExported, rounds: 2, wall: at(20)}, {name: warmPlain, rounds: 2, wall: at(20)},
-			{name: signOne, requests: 13}, {name: signAll, requests: 13},
+			{name: signOne, requests: 13}, {name: signAll, requests: 13}, {name: rotated(1), requests: 13}, {name: rotated(9), requests: 13},
 			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
 		}
 	}
-	o := options{artifacts: 1000, carnet: filepath.Join(t.TempDir(), "carnet")}
+	o := options{artifacts: 1000, rotations: []int{1, 9}, carnet: filepath.Join(t.TempDir(), "carnet")}
 	require.Equal(t, []string{"binary: 0 bytes, want less than 25000000"}, missedTargets(o, good()), "there is none")
 	require.NoError(t, os.WriteFile(o.carnet, nil, 0o600))
 	require.NoError(t, os.Truncate(o.carnet, maxBinary-1))
@@ -67,6 +68,7 @@ func TestMissedTargetsAreFound(t *testing.T) {
 		warmExported: func(r *row) { r.wall[0] = time.Millisecond },
 		warmPlain:    func(r *row) { r.rounds = 1 },
 		signOne:      func(r *row) { r.requests = 12 },
+		rotated(9):   func(r *row) { r.requests = 14 },
 		processEmpty: func(r *row) { r.wall[0] = maxStart },
 		processWarm:  func(r *row) { r.wall[0] = 46 * time.Millisecond },
 	} {

@@ -141,6 +141,11 @@ func missedTargets(o options, rows []row) []string {
 	one, all := t.row(signOne), t.row(signAll)
 	t.want(one.requests == all.requests && one.requests <= maxSign,
 		"%s: %d requests, %s: %d, want the same number and at most %d", signOne, one.requests, signAll, all.requests, maxSign)
+	for _, n := range o.rotations {
+		first, r := t.row(rotated(o.rotations[0])), t.row(rotated(n))
+		t.want(r.requests == first.requests && r.requests <= maxSign, "%s: %d requests, %s: %d, want the same number and at most %d",
+			first.name, first.requests, r.name, r.requests, maxSign)
+	}
 	if o.carnet != "" {
 		empty, warm := t.row(processEmpty).wall[0], t.row(processWarm).wall[0]
 		t.want(empty < maxStart, "%s: %s, want less than %s", processEmpty, empty, maxStart)
