@@ -92,6 +92,9 @@ type voter struct {
 // ballots returns the agreements that one role's matching delegations demand,
 // each once. Only roles with a matching delegation of their own can agree.
 func ballots(edges []Edge) []*ballot {
+	if !slices.ContainsFunc(edges, func(e Edge) bool { return e.Agreement != nil }) {
+		return nil
+	}
 	var out []*ballot
 	at, seen := map[string]*Edge{}, map[string]bool{}
 	for i, e := range edges {

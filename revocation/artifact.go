@@ -76,6 +76,7 @@ func WithdrawAll(ctx context.Context, d *tuf.Draft, all []Withdrawal) (*Outcome,
 		}
 	}
 	slices.Sort(out.Paths)
+	out.Paths = slices.Compact(out.Paths) // several roles may list one
 	return out, apply(ctx, d, e, list, entries, vouched)
 }
 

@@ -1,12 +1,14 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
 )
@@ -64,6 +66,23 @@ func Listings(t *metadata.Targets) []Listing {
 	}
 	slices.SortFunc(out, func(a, b Listing) int { return strings.Compare(a.Path, b.Path) })
 	return out
+}
+
+// Under returns what all roles list at the paths of one delegation, sorted,
+// each once. The withdrawal role lists nothing.
+func Under(ctx context.Context, d *tuf.Draft, r metadata.Delegation) ([]Listing, error) {
+	vouched, err := vouchings(ctx, d)
+	var out []Listing
+	for _, v := range vouched {
+		l := Listing{v.path, v.digest}
+		if v.digest != "" && delegations.Match(r, v.path) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b Listing) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(string(a.Digest), string(b.Digest)))
+	})
+	return slices.Compact(out), err
 }
 
 // Effects says of each listing what verifiers say of it in the state that d

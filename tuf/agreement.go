@@ -22,6 +22,29 @@ func (d *Draft) SetAgreement(ctx context.Context, role string, a *metadata.Agree
 	})
 }
 
+// Delegation returns the delegation to role as it is edited, which must not be
+// changed. It fails with ErrUnknownRole.
+func (d *Draft) Delegation(ctx context.Context, role string) (metadata.Delegation, error) {
+	e, err := d.Edge(ctx, role)
+	if err != nil {
+		return metadata.Delegation{}, err
+	}
+	if e.Role != metadata.RoleTargets {
+		parent, err := d.Edge(ctx, e.Parent)
+		if err != nil {
+			return metadata.Delegation{}, err
+		}
+		t, err := d.Open(ctx, parent)
+		if err != nil {
+			return metadata.Delegation{}, err
+		}
+		if r := find(orEmpty(t.Delegations), role); r != nil {
+			return *r, nil
+		}
+	}
+	return metadata.Delegation{}, fmt.Errorf("%w: %q has no delegation", ErrUnknownRole, role)
+}
+
 // checkAgreements refuses agreements that the role has to do with and that
 // could never be reached, or mean nothing.
 func checkAgreements(d *metadata.Delegations, role string) error {

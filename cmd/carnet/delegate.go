@@ -12,6 +12,7 @@ import (
 
 	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/revocation"
 	"github.com/carnet-project/carnet/tuf"
 )
 
@@ -77,7 +78,14 @@ func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags)
 	if err != nil {
 		return err
 	}
-	change := func(ctx context.Context, draft *tuf.Draft) error { return draft.Delegate(ctx, f.parent, d, keys) }
+	var effects []revocation.Effect
+	change := func(ctx context.Context, draft *tuf.Draft) (err error) {
+		if err := draft.Delegate(ctx, f.parent, d, keys); err != nil || d.Agreement == nil {
+			return err
+		}
+		effects, err = agreementEffects(ctx, draft, role)
+		return err
+	}
 	if f.dryRun {
 		return p.preview(ctx, nil, change)
 	}
@@ -85,14 +93,12 @@ func (c *command) delegateAdd(ctx context.Context, role string, f delegateFlags)
 	if err != nil {
 		return err
 	}
+	trusted := fmt.Sprintf("%s is trusted with %s by %s\n", role, strings.Join(f.paths, ", "), f.parent)
 	out := p.published(res)
-	return c.answer(out, func(w io.Writer) {
-		fmt.Fprintf(w, "%s is trusted with %s by %s\n", role, strings.Join(f.paths, ", "), f.parent)
-		if d.Agreement != nil {
-			fmt.Fprintln(w, agreementText(d.Agreement))
-		}
-		fmt.Fprintln(w, out)
-	})
+	if d.Agreement != nil {
+		return c.answerDemand(trusted, demanded{out, effectViews(effects)}, d.Agreement)
+	}
+	return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "%s%s\n", trusted, out) })
 }
 
 // delegation checks what was asked for before anything is read.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/revocation"
 	"github.com/carnet-project/carnet/tuf"
 )
 
@@ -49,6 +50,9 @@ func (f *agreementFlags) agreement() (*metadata.Agreement, error) {
 }
 
 func agreementText(a *metadata.Agreement) string {
+	if a == nil {
+		return "under these names no agreement is demanded"
+	}
 	return fmt.Sprintf("under these names nothing passes that not %d of %s list alike", a.Min, strings.Join(a.Roles, ", "))
 }
 
@@ -92,7 +96,14 @@ func (c *command) delegateAgree(ctx context.Context, role, trust string, a *meta
 	if err != nil {
 		return err
 	}
-	change := func(ctx context.Context, d *tuf.Draft) error { return d.SetAgreement(ctx, role, a) }
+	var effects []revocation.Effect
+	change := func(ctx context.Context, d *tuf.Draft) (err error) {
+		if err := d.SetAgreement(ctx, role, a); err != nil {
+			return err
+		}
+		effects, err = agreementEffects(ctx, d, role)
+		return err
+	}
 	if dryRun {
 		return p.preview(ctx, nil, change)
 	}
@@ -100,12 +111,36 @@ func (c *command) delegateAgree(ctx context.Context, role, trust string, a *meta
 	if err != nil {
 		return err
 	}
-	out := p.published(res)
+	return c.answerDemand("", demanded{p.published(res), effectViews(effects)}, a)
+}
+
+// demanded is the answer where an agreement is demanded, or no longer.
+type demanded struct {
+	published
+	Effects []effectView `json:"effects"` // of what passed before, or passes now
+}
+
+func (c *command) answerDemand(first string, out demanded, a *metadata.Agreement) error {
 	return c.answer(out, func(w io.Writer) {
-		if a == nil {
-			fmt.Fprintf(w, "at %s no agreement is demanded\n%s\n", role, out)
-			return
+		fmt.Fprintf(w, "%s%s\n", first, agreementText(a))
+		if len(out.Effects) > 0 {
+			effectText(w, out.Effects)
 		}
-		fmt.Fprintf(w, "%s\n%s\n", agreementText(a), out)
+		fmt.Fprintln(w, out.published)
 	})
+}
+
+// agreementEffects returns what the agreement at role changes for what is
+// listed already.
+func agreementEffects(ctx context.Context, d *tuf.Draft, role string) ([]revocation.Effect, error) {
+	delegation, err := d.Delegation(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := revocation.Under(ctx, d, delegation)
+	if err != nil {
+		return nil, err
+	}
+	effects, err := revocation.Effects(ctx, d, listed)
+	return slices.DeleteFunc(effects, func(e revocation.Effect) bool { return !e.Changes() }), err
 }
