@@ -13,7 +13,7 @@ import (
 // Whoever publishes may bring the keys for it: CI has no keystore. Verbs that
 // sign nothing are the exception.
 func TestPublishingVerbsTakeKeys(t *testing.T) {
-	reading := []string{"carnet log", "carnet prune", "carnet delegate list"}
+	reading := []string{"carnet log", "carnet prune", "carnet delegate list", "carnet writer list"}
 	var with []string
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {

@@ -49,6 +49,7 @@ func newWriterAdd(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	dryRunFlag(cmd, &dryRun)
 	cmd.Flags().BoolVar(&refresher, "refresher", false, "its timestamps settle withdrawals: it runs carnet refresh")
 	return cmd
@@ -76,6 +77,7 @@ func newWriterRemove(c *command) *cobra.Command {
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	dryRunFlag(cmd, &dryRun)
 	return cmd
 }
