@@ -11,6 +11,8 @@ const (
 	ArtifactTypeState = "application/vnd.carnet.state.v1"
 	// ArtifactTypeDraft marks a publication that is not signed by timestamp.
 	ArtifactTypeDraft = "application/vnd.carnet.draft.v1"
+	// ArtifactTypeProposal marks a change that waits for signatures.
+	ArtifactTypeProposal = "application/vnd.carnet.proposal.v1"
 	// ArtifactTypeTrust marks a trust attachment, a referrer of an artifact.
 	ArtifactTypeTrust = "application/vnd.carnet.trust.v1"
 
@@ -24,7 +26,8 @@ const (
 
 // The tags of a trust repository.
 const (
-	TagLatest      = "latest"
-	TagPrefixState = "state."
-	TagPrefixDraft = "draft."
+	TagLatest         = "latest"
+	TagPrefixState    = "state."
+	TagPrefixDraft    = "draft."
+	TagPrefixProposal = "proposal."
 )

@@ -100,7 +100,7 @@ func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, erro
 	if !ok {
 		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, e.Tag)
 	}
-	if err := t.pushFiles(ctx, p); err != nil {
+	if err := t.pushFiles(ctx, p.Files()); err != nil {
 		return e, err // no state was sent
 	}
 	unclear := false
@@ -144,7 +144,7 @@ func (t *Trust) push(ctx context.Context, p *tuf.Publication, raw []byte, tag st
 	if !ok {
 		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, tag)
 	}
-	if err := t.pushFiles(ctx, p); err != nil {
+	if err := t.pushFiles(ctx, p.Files()); err != nil {
 		return e, err
 	}
 	return e, t.backend.pushManifest(ctx, tag, manifestDescriptor(raw), raw, false)
@@ -158,14 +158,14 @@ func manifestDescriptor(raw []byte) ocispec.Descriptor {
 // the empty config. The files of roles are read back: the publication must not
 // rest on a blob that the registry took and does not have. Inlined ones too,
 // since other readers do not know that they are inlined.
-func (t *Trust) pushFiles(ctx context.Context, p *tuf.Publication) error {
+func (t *Trust) pushFiles(ctx context.Context, files []tuf.File) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	empty := ocispec.DescriptorEmptyJSON
 	if !t.isThere(empty.Digest) {
 		g.Go(func() error { return t.store(ctx, empty, empty.Data, false) })
 	}
-	for _, f := range p.Files() {
+	for _, f := range files {
 		if t.isThere(f.Digest) {
 			continue
 		}

@@ -23,16 +23,18 @@ var ErrImpossible = errors.New("the change is not possible")
 // different in the next publication. Nothing is signed or sent before the
 // function that edits it returned.
 type Draft struct {
-	state   *State
-	keys    Keyring
-	edited  map[string]*metadata.Targets
-	root    *metadata.Root  // edited, or nil
-	renewed map[string]bool // roles whose file is signed again though nothing in it is different
-	forced  bool            // publish even if nothing is different
+	state  *State
+	keys   Keyring
+	edited map[string]*metadata.Targets
+	// finished are files of proposals: they are published as they are.
+	finished map[string]*metadata.File
+	root     *metadata.Root  // edited, or nil
+	renewed  map[string]bool // roles whose file is signed again though nothing in it is different
+	forced   bool            // publish even if nothing is different
 }
 
 func newDraft(s *State, keys Keyring) *Draft {
-	return &Draft{state: s, keys: keys, edited: map[string]*metadata.Targets{}, renewed: map[string]bool{}}
+	return &Draft{state: s, keys: keys, edited: map[string]*metadata.Targets{}, finished: map[string]*metadata.File{}, renewed: map[string]bool{}}
 }
 
 // Now returns the time of the publication.

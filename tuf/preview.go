@@ -66,7 +66,7 @@ func (d *Draft) rootChange() []*Difference {
 
 // newRoot reports whether a new root will be signed.
 func (d *Draft) newRoot() bool {
-	return d.root != nil && (d.renewed[metadata.RoleRoot] || !d.root.SameContent(d.state.Root().Root))
+	return d.root != nil && (d.renewed[metadata.RoleRoot] || d.finished[metadata.RoleRoot] != nil || !d.root.SameContent(d.state.Root().Root))
 }
 
 func (d *Draft) roleChange(ctx context.Context, e delegations.Edge) (*Difference, error) {
@@ -82,6 +82,9 @@ func (d *Draft) roleChange(ctx context.Context, e delegations.Edge) (*Difference
 }
 
 func (d *Draft) expires(role string) time.Time {
+	if f := d.finished[role]; f != nil {
+		return f.Expires
+	}
 	return d.Now().UTC().Truncate(time.Second).Add(expiry(d.Root(), role))
 }
 

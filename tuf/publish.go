@@ -35,6 +35,9 @@ type Result struct {
 	Tag       string
 	Expires   time.Time // of the timestamp
 	Rounds    int       // joins with others
+	// Proposal is what the change became if it needs others, or nil: then the
+	// other fields are those of the state that stays as it is.
+	Proposal *Review
 }
 
 // Publish reads the newest state, lets change edit a draft of it, and
@@ -114,6 +117,7 @@ type writing struct {
 	left   bool // the last round left a living draft to its writers
 	dropped
 	again bool // an earlier attempt was committed and is hidden: it must be joined
+	taken bool // it has files of proposals, which the keys at hand need not be able to sign
 }
 
 func (w *writing) attempt(ctx context.Context, paths []string, change func(context.Context, *Draft) error) (*Result, error) {
@@ -132,6 +136,19 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if d.forced {
 		w.repo.repair(ctx, w.base.pub)
 	}
+	v, err := w.repo.propose(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if v != nil {
+		if !v.Complete() || w.repo.CanPublish(v.draft.Root()) != nil {
+			res := w.result(w.base.pub, state.Timestamp(), false)
+			res.Proposal = v
+			return res, nil
+		}
+		d = v.draft // others signed it before
+	}
+	w.taken = len(d.finished) > 0
 	if w.own, err = w.repo.draw(ctx, d); err != nil {
 		return nil, err
 	}

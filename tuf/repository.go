@@ -27,6 +27,12 @@ type RepositoryOptions struct {
 	Sources []Source
 	// Keys finds private keys.
 	Keys Keyring
+	// Ballot is where a change goes that needs more signatures than Keys gives.
+	// Without one such a change fails with ErrNoKey.
+	Ballot Ballot
+	// Record remembers what this signer signed that others rely on. Nil
+	// remembers nothing.
+	Record Record
 	// Now is the clock.
 	Now func() time.Time
 	// Rand gives randomness for identifiers and for waiting.

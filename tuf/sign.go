@@ -150,13 +150,18 @@ func topDemand(root *metadata.Root, role string) demand {
 
 // signRole signs a delegated role's or targets' file.
 func (r *Repository) signRole(ctx context.Context, root *metadata.Root, e delegations.Edge, t *metadata.Targets, version int64) (*metadata.File, error) {
+	return r.signOnce(ctx, r.roleFile(root, e, t, version))
+}
+
+// roleFile makes the file that t becomes.
+func (r *Repository) roleFile(root *metadata.Root, e delegations.Edge, t *metadata.Targets, version int64) unsigned {
 	out := *t
 	out.Version, out.Expires = version, r.expires(root, e.Role)
-	want := demand{e.Keys, e.RoleKeys}
+	want := quorum{e.Parent, demand{e.Keys, e.RoleKeys}}
 	if e.Role == metadata.RoleTargets {
-		want = topDemand(root, e.Role)
+		want = quorum{metadata.RoleRoot, topDemand(root, e.Role)}
 	}
-	return r.sign(ctx, e.Role, out.Canonical(), want)
+	return unsigned{role: e.Role, version: version, expires: out.Expires, signed: out.Canonical(), targets: &out, quorums: []quorum{want}}
 }
 
 func (r *Repository) expires(root *metadata.Root, role string) time.Time {
@@ -270,21 +275,28 @@ func (r *Repository) draw(ctx context.Context, d *Draft) (*revision, error) {
 // keys are not at hand and the signatures that are there suffice, its file
 // stands: nil.
 func (r *Repository) signEdited(ctx context.Context, d *Draft, e delegations.Edge, version int64) (*metadata.File, error) {
-	base := d.state.rev
-	t := d.edited[e.Role]
-	f, err := r.signRole(ctx, d.Root(), e, t, version)
-	if !errors.Is(err, ErrNoKey) || d.renewed[e.Role] {
-		return f, err
+	if f := d.finished[e.Role]; f != nil {
+		return f, nil
+	}
+	f, err := r.signRole(ctx, d.Root(), e, d.edited[e.Role], version)
+	if errors.Is(err, ErrNoKey) && r.stands(ctx, d, e) {
+		return nil, nil
+	}
+	return f, err
+}
+
+// stands reports whether the present file of an edited role may stay: it says
+// the same, and has the signatures that it needs.
+func (r *Repository) stands(ctx context.Context, d *Draft, e delegations.Edge) bool {
+	if d.renewed[e.Role] {
+		return false
 	}
 	want := demand{e.Keys, e.RoleKeys}
 	if e.Role == metadata.RoleTargets {
 		want = topDemand(d.Root(), e.Role)
 	}
-	was, rerr := r.role(ctx, base, e.Role)
-	if rerr != nil || was == nil || !was.Targets.SameContent(t) || VerifyThreshold(e.Role, was, want.keys, want.RoleKeys) != nil {
-		return nil, err
-	}
-	return nil, nil
+	was, err := r.role(ctx, d.state.rev, e.Role)
+	return err == nil && was != nil && was.Targets.SameContent(d.edited[e.Role]) && VerifyThreshold(e.Role, was, want.keys, want.RoleKeys) == nil
 }
 
 // patterns returns the patterns that are delegated to the role at the end of e.

@@ -11,17 +11,34 @@ import (
 // signRoot signs the root that d edited, by the keys of the present root and
 // its own (TUF 5.3.4), or returns the present root.
 func (r *Repository) signRoot(ctx context.Context, d *Draft) (*metadata.File, error) {
-	was := d.state.Root()
 	if !d.newRoot() {
-		return was, nil
+		return d.state.Root(), nil
 	}
+	f := d.finished[metadata.RoleRoot]
+	if f == nil {
+		var err error
+		if f, err = r.signOnce(ctx, r.rootFile(d)); err != nil {
+			return nil, err
+		}
+	}
+	return NextRoot(d.state.Root(), f.Raw)
+}
+
+// rootFile makes the file that the edited root becomes.
+func (r *Repository) rootFile(d *Draft) unsigned {
+	was := d.state.Root()
 	root := *d.root
 	root.Version, root.Expires = was.Version+1, r.expires(&root, metadata.RoleRoot)
-	f, err := r.sign(ctx, metadata.RoleRoot, root.Canonical(), topDemand(was.Root, metadata.RoleRoot), topDemand(&root, metadata.RoleRoot))
-	if err != nil {
-		return nil, err
+	return unsigned{
+		role: metadata.RoleRoot, version: root.Version, expires: root.Expires, signed: root.Canonical(), root: &root,
+		quorums: rootQuorums(was, &root),
 	}
-	return NextRoot(was, f.Raw)
+}
+
+// rootQuorums are those of a root and of its predecessor, which comes first.
+func rootQuorums(was *metadata.File, root *metadata.Root) []quorum {
+	by := func(version int64) string { return fmt.Sprintf("root version %d", version) }
+	return []quorum{{by(was.Version), topDemand(was.Root, metadata.RoleRoot)}, {by(was.Version + 1), topDemand(root, metadata.RoleRoot)}}
 }
 
 // addRoot lists a new root in pub, and packs those that become too many.

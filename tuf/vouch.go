@@ -169,11 +169,9 @@ func (d *Draft) named(ctx context.Context, role string, a Artifact, common []del
 }
 
 func (d *Draft) only(a Artifact, common []delegations.Edge) (delegations.Edge, error) {
-	var able []delegations.Edge
-	for _, e := range common {
-		if d.atHand(e) {
-			able = append(able, e)
-		}
+	able := d.withKeys(common, func(have, want int) bool { return have >= want })
+	if len(able) == 0 { // others must sign too: a proposal
+		able = d.withKeys(common, func(have, _ int) bool { return have > 0 })
 	}
 	switch {
 	case len(able) == 1:
@@ -186,8 +184,19 @@ func (d *Draft) only(a Artifact, common []delegations.Edge) (delegations.Edge, e
 	return delegations.Edge{}, fmt.Errorf("%w: several may vouch for %s: %s", ErrAmbiguousRole, a.Name, names(able))
 }
 
-// atHand reports whether enough keys of a role are there to sign for it.
-func (d *Draft) atHand(e delegations.Edge) bool {
+// withKeys picks the roles of whose keys as many are at hand as enough says.
+func (d *Draft) withKeys(edges []delegations.Edge, enough func(have, want int) bool) []delegations.Edge {
+	var out []delegations.Edge
+	for _, e := range edges {
+		if enough(d.atHand(e), e.RoleKeys.Threshold) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// atHand counts the keys of a role that are here.
+func (d *Draft) atHand(e delegations.Edge) int {
 	have := map[string]bool{}
 	for _, id := range e.RoleKeys.KeyIDs {
 		key, ok := e.Keys[id]
@@ -198,7 +207,7 @@ func (d *Draft) atHand(e delegations.Edge) bool {
 			have[material] = true
 		}
 	}
-	return len(have) >= e.RoleKeys.Threshold
+	return len(have)
 }
 
 func names(edges []delegations.Edge) string {

@@ -79,7 +79,7 @@ PKCS11_MODULE_PATH (the PKCS#11 module), NO_COLOR.`,
 		&cobra.Group{ID: groupVerifier, Title: "For verifiers:"},
 	)
 	for _, verb := range []func(*command) *cobra.Command{
-		newInit, newDelegate, newSign, newRevoke, newRotate, newWriter, newRefresh, newPrune, newStatus, newLog, newAudit, newKey,
+		newInit, newDelegate, newSign, newRevoke, newRotate, newWriter, newPropose, newApprove, newRefresh, newPrune, newStatus, newLog, newAudit, newKey,
 		newTrust, newPolicy, newVerify, newTree, newDoctor, newVersion,
 	} {
 		root.AddCommand(verb(c))

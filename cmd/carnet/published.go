@@ -61,13 +61,24 @@ type published struct {
 	Version     int64     `json:"timestampVersion"`
 	Identity    string    `json:"identity"`
 	Expires     time.Time `json:"expires"`
+	// Proposal is what the change became, if it needs others: then the state is
+	// as it was before.
+	Proposal *string `json:"proposal"`
 }
 
 func (p *publisher) published(r *tuf.Result) published {
-	return published{r.Changed, p.trust.String(), r.Root, r.Timestamp, r.Identity, r.Expires}
+	out := published{r.Changed, p.trust.String(), r.Root, r.Timestamp, r.Identity, r.Expires, nil}
+	if r.Proposal != nil {
+		id := r.Proposal.Proposal.ID()
+		out.Proposal = &id
+	}
+	return out
 }
 
 func (r published) String() string {
+	if r.Proposal != nil {
+		return fmt.Sprintf("not in effect yet: proposed as %.12s in %s", *r.Proposal, r.Trust)
+	}
 	if !r.Changed {
 		return fmt.Sprintf("nothing to do: state %d of %s says so already", r.Version, r.Trust)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,10 @@ type publisher struct {
 	pin   verify.Pin
 	trust *registrystore.Trust // where it writes
 	state *verify.State
+	opts  tuf.RepositoryOptions
 	repo  *tuf.Repository
+	// record is what this machine signed that others rely on.
+	record *tuf.FolderRecord
 }
 
 // trustFlag adds --trust.
@@ -56,10 +60,24 @@ func (c *command) openPublisher(trust string) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Root, opts.Store = p.pin.Root, p.state
 	p.trust = opts.Sources[0].(*registrystore.Trust)
-	p.repo = tuf.NewRepository(opts)
+	if p.record, err = c.signed(p.pin); err != nil {
+		return nil, err
+	}
+	opts.Root, opts.Store, opts.Ballot, opts.Record = p.pin.Root, p.state, p.trust, p.record
+	p.opts, p.repo = opts, tuf.NewRepository(opts)
 	return p, nil
+}
+
+// signed returns the record of what this machine signed for a publisher. It
+// lies in the configuration folder: who deletes it takes the protection away.
+func (c *command) signed(pin verify.Pin) (*tuf.FolderRecord, error) {
+	id, err := pin.ID()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := c.config("signed", strings.TrimPrefix(id, "sha256:"))
+	return tuf.OpenFolderRecord(dir), err
 }
 
 // trustRepository reads --trust, else CARNET_TRUST, else takes the first
@@ -163,7 +181,27 @@ func (p *publisher) publish(ctx context.Context, paths []string, change func(con
 		}
 		err = errors.Join(err, kept)
 	}
+	if err == nil && res.Proposal != nil {
+		p.sayProposed(res.Proposal)
+	}
 	return res, p.c.named(err)
+}
+
+// sayProposed says what has to happen until a change takes effect.
+func (p *publisher) sayProposed(v *tuf.Review) {
+	id := v.Proposal.ShortID()
+	if v.Complete() {
+		p.c.say("the proposal %s has all its signatures; who holds keys of snapshot and timestamp publishes it: carnet refresh", id)
+		return
+	}
+	p.c.say("nothing is published yet: the change needs more signatures than the keys here give, and became the proposal %s; others sign it: carnet approve %s", id, id)
+	for _, f := range p.c.proposalView(v).Files {
+		for _, q := range f.Quorums {
+			if q.Have < q.Need {
+				p.c.say("  %s version %d has %d of %d signatures%s", printable(f.Role), f.Version, q.Have, q.Need, q.missing())
+			}
+		}
+	}
 }
 
 // wait pauses for d, or until ctx ends.

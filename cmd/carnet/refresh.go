@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -20,7 +21,8 @@ func newRefresh(c *command) *cobra.Command {
 		Short:   "Say that everything still holds: new snapshot and timestamp",
 		Long: `Refresh signs a new snapshot and timestamp, so that verifiers know that what they
 see is current. Run it more often than the timestamp expires, from cron or CI, or
-let it run with --every. It also moves the tag latest to where it belongs.
+let it run with --every. It publishes the proposals that have all their signatures,
+and moves the tag latest to where it belongs.
 
 With --every it goes on until it is interrupted; a failure is told and tried again
 at the next turn. --timeout then bounds each turn.`,
@@ -47,12 +49,60 @@ func (c *command) refresh(ctx context.Context, trust string) error {
 	if err != nil {
 		return err
 	}
-	res, err := p.publish(ctx, nil, func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil })
+	res, taken, err := p.refresh(ctx)
 	if err != nil {
 		return err
 	}
-	out := p.published(res)
-	return c.answer(out, func(w io.Writer) { fmt.Fprintln(w, out) })
+	out := refreshed{p.published(res), []string{}}
+	for _, v := range taken {
+		out.TakenIn = append(out.TakenIn, v.Proposal.ID())
+	}
+	return c.answer(out, func(w io.Writer) {
+		for _, id := range out.TakenIn {
+			fmt.Fprintf(w, "the proposal %.12s is in effect\n", id)
+		}
+		fmt.Fprintln(w, out.published)
+	})
+}
+
+// refreshed is the answer of refresh.
+type refreshed struct {
+	published
+	TakenIn []string `json:"takenIn"` // proposals
+}
+
+// refresh publishes, with the proposals that are complete. A proposal must
+// never keep a publisher from refreshing: if it cannot be published with them,
+// it is without.
+func (p *publisher) refresh(ctx context.Context) (*tuf.Result, []*tuf.Review, error) {
+	var taken []*tuf.Review
+	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) (err error) {
+		d.Force()
+		taken, err = p.takeIn(ctx, d)
+		return err
+	})
+	if err != nil && len(taken) > 0 && ctx.Err() == nil && !errors.Is(err, tuf.ErrOutcomeUnknown) {
+		p.c.say("not published with proposals: %v", err)
+		taken = nil
+		res, err = p.publish(ctx, nil, func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil })
+	}
+	if err == nil {
+		p.dropOver(ctx)
+	}
+	return res, taken, err
+}
+
+// takeIn takes in the proposals that are complete.
+func (p *publisher) takeIn(ctx context.Context, d *tuf.Draft) ([]*tuf.Review, error) {
+	open, err := p.repo.Proposals(ctx, d.State())
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		p.c.say("proposals could not be looked for: %v", err)
+		return nil, nil
+	}
+	return p.repo.TakeIn(ctx, d, open)
 }
 
 // refreshEvery refreshes until the command is interrupted, which is its

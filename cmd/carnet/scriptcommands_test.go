@@ -24,7 +24,7 @@ import (
 func (w *world) moreCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"index": w.index, "put": w.put, "fault": w.fault, "mend": w.mend, "capture": capture, "until": until,
-		"fetch": w.fetch, "fill": w.fill, "lock": w.lock, "unlock": w.unlock,
+		"fetch": w.fetch, "fill": w.fill, "lock": w.lock, "unlock": w.unlock, "edit": edit,
 	}
 }
 
@@ -141,6 +141,23 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// edit FROM TO OLD NEW copies a file with the first OLD replaced by NEW; edit
+// FROM TO - copies its first half.
+func edit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || len(args) > 4 {
+		ts.Fatalf("usage: edit FROM TO OLD NEW, or edit FROM TO -")
+	}
+	text := ts.ReadFile(args[0])
+	edited := text[:len(text)/2]
+	if len(args) == 4 {
+		edited = strings.Replace(text, args[2], args[3], 1)
+	}
+	if edited == text {
+		ts.Fatalf("%s: no %s in it", args[0], args[2])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(edited), 0o600))
 }
 
 // fetch REF FILE writes the manifest under a tag to a file.

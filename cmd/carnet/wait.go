@@ -21,6 +21,10 @@ const settleInterval = 2 * time.Second
 // seals the publication or a successor of it. The publication is committed
 // whether or not the wait ends well.
 func (p *publisher) settled(ctx context.Context, res *tuf.Result) error {
+	if res.Proposal != nil {
+		p.c.say("not waiting: a proposal settles when it was published")
+		return nil
+	}
 	for {
 		state, err := p.load(ctx)
 		if err == nil && state.Settles(res.Identity) {
