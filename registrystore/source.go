@@ -175,7 +175,11 @@ func (t *Trust) Timestamp(ctx context.Context) ([]byte, error) {
 // name in the publication that Open found.
 func (t *Trust) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
 	if d := want.Hashes.Digest(); d != "" && want.Length > 0 {
-		return t.file(ctx, tuf.File{Role: role, Version: want.Version, Length: want.Length, Digest: d})
+		raw, err := t.file(ctx, tuf.File{Role: role, Version: want.Version, Length: want.Length, Digest: d})
+		if errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("%w: %w", tuf.ErrNotFound, err)
+		}
+		return raw, err
 	}
 	f := t.state.Snapshot
 	ok := true

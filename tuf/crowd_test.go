@@ -85,6 +85,9 @@ func (c *crowd) deeds(writer int) []deed {
 			return n != nil
 		}},
 		{"refreshes", tuf.Keys{online}, func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil }, func(testing.TB, *tuf.Client) bool { return true }},
+		{"signs again", tuf.Keys{online, c.one}, func(ctx context.Context, d *tuf.Draft) error { return d.Renew(ctx, "ones") }, func(_ testing.TB, cl *tuf.Client) bool {
+			return cl.Snapshot().Snapshot.Meta["ones"].Version > 1
+		}},
 		{"contends", tuf.Keys{online, main}, target("releases", "app:same", own), listed("app:same", true)},
 	}
 }
@@ -131,12 +134,13 @@ func TestCrowds(t *testing.T) {
 		runs = 15
 	}
 	for name, cfg := range map[string]search{
-		"three writers":                          {writers: 3, seed: 1},
-		"four writers, drafts go":                {writers: 4, seed: 2, delete: true},
-		"four writers, one crashes, drafts go":   {writers: 4, seed: 3, delete: true, crash: true},
-		"four writers of few deeds, drafts go":   {writers: 4, seed: 4, delete: true, among: []string{"contends", "refreshes", "adds to ones"}},
-		"four writers of few deeds, one crashes": {writers: 4, seed: 5, crash: true, among: []string{"adds to ones", "adds to twos"}},
-		"a remover, adders and withdrawals":      {writers: 3, seed: 6, delete: true, among: []string{"removes", "adds", "withdraws"}},
+		"three writers":                               {writers: 3, seed: 1},
+		"four writers, drafts go":                     {writers: 4, seed: 2, delete: true},
+		"four writers, one crashes, drafts go":        {writers: 4, seed: 3, delete: true, crash: true},
+		"four writers of few deeds, drafts go":        {writers: 4, seed: 4, delete: true, among: []string{"contends", "refreshes", "adds to ones"}},
+		"four writers of few deeds, one crashes":      {writers: 4, seed: 5, crash: true, among: []string{"adds to ones", "adds to twos"}},
+		"signers again, refreshers and one that adds": {writers: 4, seed: 7, delete: true, among: []string{"signs again", "refreshes", "adds to ones"}},
+		"a remover, adders and withdrawals":           {writers: 3, seed: 6, delete: true, among: []string{"removes", "adds", "withdraws"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCrowd(t)

@@ -162,11 +162,11 @@ func (j *joining) decide(ctx context.Context, e delegations.Edge) (*metadata.Fil
 		j.result.equalsOurs = false
 		return v.theirs, nil
 	case v.theirs == nil || !theirsChanged:
-		j.result.equalsTheirs = j.result.equalsTheirs && !oursChanged
+		// Ours may say the same and be signed again, to expire later.
+		j.result.equalsTheirs = j.result.equalsTheirs && !oursChanged && !isAgain(versions{ours: v.theirs, theirs: v.ours}, valid)
 		return j.atLeast(ctx, e, v.ours, v.theirs)
 	case v.ours == nil || !oursChanged:
-		j.result.equalsOurs = false
-		return v.theirs, nil
+		return j.take(ctx, e, v)
 	}
 	return j.merge(ctx, e, v)
 }
@@ -204,11 +204,20 @@ func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*m
 	j.result.equalsTheirs = j.result.equalsTheirs && isTheirs
 	switch {
 	case isTheirs && (!isOurs || v.theirs.Version > v.ours.Version):
-		return j.atLeast(ctx, e, v.theirs, v.ours)
+		return j.take(ctx, e, v)
 	case isOurs:
 		return j.atLeast(ctx, e, v.ours, v.theirs)
 	}
 	return j.repo.signRole(ctx, j.root.Root, e, m, max(v.ours.Version, v.theirs.Version)+1)
+}
+
+// take returns theirs, signed again if ours has a higher version: it was
+// signed again, or changed there and back.
+func (j *joining) take(ctx context.Context, e delegations.Edge, v versions) (*metadata.File, error) {
+	f, err := j.atLeast(ctx, e, v.theirs, v.ours)
+	j.result.equalsOurs = false
+	j.result.equalsTheirs = j.result.equalsTheirs && f == v.theirs
+	return f, err
 }
 
 // atLeast returns ours, signed again if its version is below that of theirs:

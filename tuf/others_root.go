@@ -38,6 +38,9 @@ type dropped struct {
 // beside reads a publication that is not valid under the root of this one, for
 // the reason cause, but was under the former root.
 func (w *writing) beside(ctx context.Context, e Entry, cause error) (*revision, error) {
+	if w.own.version <= w.base.version { // versions start again: what a thief could sign counts for nothing
+		return nil, cause
+	}
 	rev, err := w.repo.readRevision(ctx, w.former, e)
 	if err != nil {
 		return nil, cause

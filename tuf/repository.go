@@ -73,6 +73,7 @@ type State struct {
 	client *Client
 	rev    *revision
 	now    time.Time
+	spoilt *spoilt // what verifiers are shown instead, or nil
 }
 
 // Root returns the newest root.
@@ -102,7 +103,12 @@ func (r *Repository) Load(ctx context.Context, paths ...string) (*State, error) 
 		return nil, err
 	}
 	if err := c.Refresh(ctx, paths...); err != nil {
-		return nil, err
+		return r.loadBehind(ctx, c, err)
+	}
+	if err := checkLeap(c.Snapshot()); err != nil {
+		if s, err := r.loadBehind(ctx, c, err); err == nil {
+			return s, nil
+		}
 	}
 	pub, err := r.publicationOf(ctx, c)
 	if err != nil {

@@ -235,6 +235,9 @@ func (r *Repository) seal(ctx context.Context, root *metadata.File, rev *revisio
 func (r *Repository) draw(ctx context.Context, d *Draft) (*revision, error) {
 	base := d.state.rev
 	root, err := r.signRoot(ctx, d)
+	if err == nil {
+		err = d.state.checkSpoilt(root)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -55,9 +55,13 @@ func rootOf(root *metadata.File) metadata.Parent {
 	return metadata.Parent{Version: root.Version, ID: fileOf(metadata.RoleRoot, root).Digest.Encoded()}
 }
 
-// maxHonest is a version that no honest publisher comes to, also the highest
-// integer that every JSON reader knows exactly.
-const maxHonest = 1 << 53
+const (
+	// maxHonest is a version that no honest publisher comes to: with one
+	// publication a second, not in 34,000 years.
+	maxHonest = 1 << 40
+	// maxVersion is the highest integer that every JSON reader knows exactly.
+	maxVersion = 1 << 53
+)
 
 // leapt reports whether versions start again: a thief of the snapshot key
 // leapt to a version from which soon nobody could go on, and root lists that

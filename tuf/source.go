@@ -28,7 +28,8 @@ type Source interface {
 	Timestamp(ctx context.Context) ([]byte, error)
 	// File returns the file of role (snapshot, targets or a delegated role)
 	// that want describes. Version is always set, Length is -1 and Hashes nil
-	// where the author gave none. The client checks the bytes against want.
+	// where the author gave none. The client checks the bytes against want. A
+	// source that knows that it has no such file says ErrNotFound.
 	File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error)
 }
 

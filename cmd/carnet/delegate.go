@@ -252,14 +252,21 @@ func (p *publisher) roles(ctx context.Context) ([]roleEntry, error) {
 
 // keyName is how a key is shown: by its name here, else by its ID.
 func (c *command) keyName(k metadata.Key, id string) string {
-	identity, err := tuf.KeyIdentity(k)
-	if err != nil {
-		return id
-	}
-	if ks, err := c.keys(); err == nil {
-		if name := nameOf(ks, identity); name != "" {
-			return name
-		}
+	if name := c.storedName(k); name != "" {
+		return name
 	}
 	return id[:min(len(id), 12)]
+}
+
+// storedName returns a key's name in the keystore here, or "".
+func (c *command) storedName(k metadata.Key) string {
+	identity, err := tuf.KeyIdentity(k)
+	if err != nil {
+		return ""
+	}
+	ks, err := c.keys()
+	if err != nil {
+		return ""
+	}
+	return nameOf(ks, identity)
 }

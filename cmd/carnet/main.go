@@ -25,13 +25,16 @@ func main() {
 
 // run runs one command and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := newCommand(stdin, stdout, stderr)
+	return newCommand(stdin, stdout, stderr).run(ctx, args)
+}
+
+func (c *command) run(ctx context.Context, args []string) int {
 	defer c.close()
 	root := c.tree()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(stderr, "carnet:", c.explain(ctx, err))
+		fmt.Fprintln(c.stderr, "carnet:", c.explain(ctx, err))
 	}
 	return c.exitCode(err)
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -20,9 +22,26 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", raceOptions); err != nil {
 		panic(err)
 	}
-	programs := map[string]func(){"carnet": main, "carnet-on-full-disk": mainOnFullDisk}
+	programs := map[string]func(){"carnet": mainAhead, "carnet-on-full-disk": mainOnFullDisk}
 	maps.Copy(programs, plugins)
 	testscript.Main(m, programs)
+}
+
+// mainAhead is main with a clock that is $CLOCK_AHEAD ahead: what expires
+// after a year can be seen today.
+func mainAhead() {
+	ahead := os.Getenv("CLOCK_AHEAD")
+	if ahead == "" {
+		main()
+		return
+	}
+	d, err := time.ParseDuration(ahead)
+	if err != nil {
+		panic(err)
+	}
+	c := newCommand(os.Stdin, os.Stdout, os.Stderr)
+	c.now = func() time.Time { return time.Now().Add(d) }
+	os.Exit(c.run(context.Background(), os.Args[1:]))
 }
 
 // TestScripts plays the scripts that are about one feature each.

@@ -22,6 +22,7 @@ type publisher struct {
 	c     *command
 	pin   verify.Pin
 	trust *registrystore.Trust // where it writes
+	at    string               // the same, from any folder
 	state *verify.State
 	opts  tuf.RepositoryOptions
 	repo  *tuf.Repository
@@ -41,7 +42,7 @@ func (c *command) openPublisher(trust string) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{c: c}
+	p := &publisher{c: c, at: repo.Absolute()}
 	if p.pin, err = c.pinOf(repo); err != nil {
 		return nil, err
 	}

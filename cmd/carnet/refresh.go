@@ -15,8 +15,9 @@ import (
 func newRefresh(c *command) *cobra.Command {
 	var trust string
 	var every time.Duration
+	var roles []string
 	cmd := &cobra.Command{
-		Use:     "refresh",
+		Use:     "refresh [--role ROLE]",
 		GroupID: groupPublisher,
 		Short:   "Say that everything still holds: new snapshot and timestamp",
 		Long: `Refresh signs a new snapshot and timestamp, so that verifiers know that what they
@@ -24,13 +25,21 @@ see is current. Run it more often than the timestamp expires, from cron or CI, o
 let it run with --every. It publishes the proposals that have all their signatures,
 and moves the tag latest to where it belongs.
 
+With --role the file of that role is signed again too, with what it says and the
+keys that it has: root, targets and delegated roles expire as well, only later.
+Several roles are one publication. carnet status says when that is due, and whose
+keys it needs.
+
 With --every it goes on until it is interrupted; a failure is told and tried again
 at the next turn. --timeout then bounds each turn.`,
-		Example: "  carnet refresh\n  carnet refresh --every 6h",
+		Example: "  carnet refresh\n  carnet refresh --every 6h\n  carnet refresh --role targets --role releases",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("every") {
-				return c.refresh(cmd.Context(), trust)
+				return c.refresh(cmd.Context(), trust, roles)
+			}
+			if len(roles) > 0 {
+				return usagef("give --every or --role, not both: what lives long is signed again when it is due")
 			}
 			if every < time.Second {
 				return usagef("--every %s: want at least 1s", every)
@@ -40,16 +49,17 @@ at the next turn. --timeout then bounds each turn.`,
 	}
 	trustFlag(cmd, &trust)
 	signWithFlag(cmd, c)
+	cmd.Flags().StringArrayVar(&roles, "role", nil, "`role` whose file is signed again too; may be repeated")
 	cmd.Flags().DurationVar(&every, "every", 0, "go on, with this `duration` between turns")
 	return cmd
 }
 
-func (c *command) refresh(ctx context.Context, trust string) error {
+func (c *command) refresh(ctx context.Context, trust string, roles []string) error {
 	p, err := c.openPublisher(trust)
 	if err != nil {
 		return err
 	}
-	res, taken, err := p.refresh(ctx)
+	res, taken, err := p.refresh(ctx, roles)
 	if err != nil {
 		return err
 	}
@@ -73,18 +83,29 @@ type refreshed struct {
 
 // refresh publishes, with the proposals that are complete. A proposal must
 // never keep a publisher from refreshing: if it cannot be published with them,
-// it is without.
-func (p *publisher) refresh(ctx context.Context) (*tuf.Result, []*tuf.Review, error) {
+// it is without. The files of roles are signed again.
+func (p *publisher) refresh(ctx context.Context, roles []string) (*tuf.Result, []*tuf.Review, error) {
 	var taken []*tuf.Review
-	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) (err error) {
+	renew := func(ctx context.Context, d *tuf.Draft) error {
 		d.Force()
+		for _, role := range roles {
+			if err := d.Renew(ctx, role); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	res, err := p.publish(ctx, nil, func(ctx context.Context, d *tuf.Draft) (err error) {
+		if err := renew(ctx, d); err != nil {
+			return err
+		}
 		taken, err = p.takeIn(ctx, d)
 		return err
 	})
 	if err != nil && len(taken) > 0 && ctx.Err() == nil && !errors.Is(err, tuf.ErrOutcomeUnknown) {
 		p.c.say("not published with proposals: %v", err)
 		taken = nil
-		res, err = p.publish(ctx, nil, func(_ context.Context, d *tuf.Draft) error { d.Force(); return nil })
+		res, err = p.publish(ctx, nil, renew)
 	}
 	if err == nil {
 		p.dropOver(ctx)
@@ -110,7 +131,7 @@ func (p *publisher) takeIn(ctx context.Context, d *tuf.Draft) ([]*tuf.Review, er
 func (c *command) refreshEvery(trust string, every time.Duration) error {
 	for {
 		ctx, cancel := c.limited()
-		err := c.refresh(ctx, trust)
+		err := c.refresh(ctx, trust, nil)
 		cancel()
 		if c.whole.Err() != nil {
 			return nil

@@ -20,7 +20,7 @@ one can be dropped when it is lost or stolen and the others go on.
 
 A refresher is a writer whose key is used from time to time for nothing else, by
 carnet refresh: a withdrawal counts as settled when a timestamp by a refresher's
-key contains it.`, groupPublisher, newWriterAdd(c), newWriterRemove(c), newWriterList(c))
+key contains it.`, groupPublisher, newWriterAdd(c), newWriterReplace(c), newWriterRemove(c), newWriterList(c))
 }
 
 func newWriterAdd(c *command) *cobra.Command {
