@@ -158,7 +158,7 @@ func TestKeyOfAHostileRoleIsRevoked(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return revocation.RevokeKey(ctx, d, impacts)
+		return revocation.RevokeKey(ctx, d, identity, impacts)
 	})
 	require.NoError(t, err)
 }

@@ -39,7 +39,7 @@ func judgeBefore(ctx context.Context, d *tuf.Draft) *judge {
 func judgeAfter(ctx context.Context, d *tuf.Draft) *judge {
 	j := &judge{now: d.Now(), fresh: d.Edited}
 	j.open = func(e delegations.Edge) (*metadata.Targets, error) { return d.Open(ctx, e) }
-	j.head = d.State().Root().ExpiredAt(j.now)
+	j.head = !d.Edited(metadata.RoleRoot) && d.State().Root().ExpiredAt(j.now)
 	return j
 }
 

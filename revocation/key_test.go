@@ -26,7 +26,7 @@ func revoke(p *fixtures.Publisher, ring tuf.Keys, id string) (impacts []revocati
 		if impacts, err = revocation.Impacts(ctx, d, ring, id, ""); err != nil {
 			return err
 		}
-		return revocation.RevokeKey(ctx, d, impacts)
+		return revocation.RevokeKey(ctx, d, id, impacts)
 	})
 	return impacts, err
 }
@@ -48,7 +48,7 @@ func TestRevokeKeyLeavesTheRoleSigned(t *testing.T) {
 	require.True(t, impacts[0].Alone)
 	require.True(t, impacts[0].Signed)
 	require.Equal(t, 1, impacts[0].Remaining)
-	require.Len(t, impacts[0].Paths, 2)
+	require.Len(t, impacts[0].Listings, 2)
 	f, err := p.Client().Lookup(t.Context(), "net-monitor:1.0")
 	require.NoError(t, err)
 	require.True(t, f.Listed)
@@ -80,5 +80,6 @@ func TestRevokeKeyIsRefusedRatherThanBreakingTheRole(t *testing.T) {
 	require.Equal(t, "tools", missing.Role)
 
 	_, err = revoke(p, p.Keyring(), identity(t, p.Key("online").Key()))
-	require.ErrorIs(t, err, revocation.ErrTopLevelKey)
+	require.ErrorIs(t, err, revocation.ErrBelowThreshold)
+	require.ErrorContains(t, err, "carnet rotate timestamp --add NEW --remove KEY")
 }

@@ -3,9 +3,7 @@ package revocation
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
@@ -50,9 +48,7 @@ func below(ctx context.Context, d *tuf.Draft, e delegations.Edge) ([]Listing, er
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(all), func(a, b Listing) int {
-		return strings.Compare(a.Path+string(a.Digest), b.Path+string(b.Digest))
-	}), nil
+	return sorted(all), nil
 }
 
 // delegated returns the delegations of a role but hash bins.

@@ -60,7 +60,9 @@ func (d *Draft) changes() bool {
 func (d *Draft) Force() { d.forced = true }
 
 // Edited reports whether the role's file will be signed again.
-func (d *Draft) Edited(role string) bool { return d.edited[role] != nil }
+func (d *Draft) Edited(role string) bool {
+	return d.edited[role] != nil || role == metadata.RoleRoot && d.root != nil
+}
 
 // Open returns the file of the role at the end of e with the draft's changes.
 // It must not be changed.

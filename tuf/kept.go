@@ -59,9 +59,10 @@ func compareKept(a, b *Kept) int {
 type Unread struct {
 	Tag string
 	Err error
-	// Garbage reports that it is no state of this publisher: it breaks a limit
-	// or is not signed by the keys of the root that it names. Else it may be
-	// one, and what is found out without it is not all.
+	// Garbage reports that it is no state that can be verified here: it breaks
+	// a limit, is not signed by the keys of the root that it names, or names
+	// one from before the pinned root or after the newest. Else it may be a
+	// state that cannot be read just now.
 	Garbage bool
 }
 
@@ -89,7 +90,9 @@ func (r *Repository) Past(ctx context.Context, progress func(done, of int)) (*Pa
 		return nil, err
 	}
 	p := &Past{Now: now, repo: r, data: map[digest.Digest][]byte{}}
-	p.Roots = map[int64]*metadata.File{now.Root().Version: now.Root()}
+	if p.Roots, err = r.Roots(ctx, now); err != nil {
+		return nil, err
+	}
 	entries, err := r.opts.Journal.List(ctx)
 	if err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func (p *Past) read(ctx context.Context, entries []Entry, progress func(done, of
 		for i, k := range kept {
 			switch {
 			case errs[i] != nil:
-				p.Unread = append(p.Unread, Unread{part[i].Tag, errs[i], isGarbage(errs[i])})
+				p.Unread = append(p.Unread, Unread{part[i].Tag, errs[i], isGarbage(errs[i]) || errors.Is(errs[i], errUnknownRoot)})
 			case !seen[k.rev.id]: // under a second tag it is the same
 				seen[k.rev.id] = true
 				p.intern(k)
@@ -135,13 +138,12 @@ func (p *Past) read(ctx context.Context, entries []Entry, progress func(done, of
 
 // kept reads one state.
 func (r *Repository) kept(ctx context.Context, roots map[int64]*metadata.File, e Entry) (*Kept, error) {
-	root := roots[e.Root]
-	if root == nil {
-		return nil, fmt.Errorf("%w: root version %d is not known here", errForeign, e.Root)
-	}
-	rev, err := r.readRevision(ctx, root, e)
+	rev, err := r.readState(ctx, roots, e)
 	if err != nil {
 		return nil, err
+	}
+	if rev.root.Version != e.Root {
+		return nil, fmt.Errorf("%w: its tag says root version %d and it holds %d", errForeign, e.Root, rev.root.Version)
 	}
 	raw, err := r.opts.Journal.Fetch(ctx, rev.pub.Timestamp)
 	if err != nil {
@@ -151,7 +153,7 @@ func (r *Repository) kept(ctx context.Context, roots map[int64]*metadata.File, e
 	if err != nil {
 		return nil, err
 	}
-	k := &Kept{Tag: e.Tag, Root: root, Timestamp: timestamp, Snapshot: rev.snapshot, rev: rev, claims: map[string]int64{}}
+	k := &Kept{Tag: e.Tag, Root: rev.root, Timestamp: timestamp, Snapshot: rev.snapshot, rev: rev, claims: map[string]int64{}}
 	if x := rev.snapshot.Snapshot.Carnet; x != nil {
 		for _, c := range x.Parents {
 			k.claims[c.ID] = c.Version

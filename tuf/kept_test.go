@@ -85,13 +85,13 @@ func TestPastTellsGarbageFromWhatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	garbage := *w.newest()
 	garbage.Snapshot = tuf.NewFile(metadata.RoleSnapshot, 9, []byte("{}"))
-	w.reg.tags["s 9 "+garbage.Identity()[:12]] = &garbage
-	w.reg.tags["s 8 000000000000"] = nil
+	w.reg.tags["s 1 9 "+garbage.Identity()[:12]] = &garbage
+	w.reg.tags["s 1 8 000000000000"] = nil
 	p := w.past()
 	require.Len(t, p.States, 2)
 	require.Len(t, p.Unread, 2)
 	for _, u := range p.Unread {
-		require.Equal(t, u.Tag[2] == '9', u.Garbage, u.Err)
+		require.Equal(t, u.Tag[4] == '9', u.Garbage, u.Err)
 	}
 }
 

@@ -54,7 +54,7 @@ var usageErrors = []error{
 	signers.ErrURI, signers.ErrAmbiguous, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
 	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible, tuf.ErrNotKept,
 	tuf.ErrProposal, tuf.ErrSignedOther, tuf.ErrNotShown,
-	revocation.ErrKeyUnused, revocation.ErrTopLevelKey, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
+	revocation.ErrKeyUnused, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,
 }
 
