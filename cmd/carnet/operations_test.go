@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/carnet-project/carnet/fixtures"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
 )
 
 const (
@@ -24,12 +30,18 @@ type operation struct {
 	ahead   string            // what the clock is ahead of the publisher's first days, see mainAhead
 	before  func(*practising) // what was lost or stolen
 	refused bool              // verifiers refuse everything until the commands are run
+	// verifiers is the section that each verifier has to play then, \"\" for none.
+	verifiers string
 }
 
 // operations are the sections that are about more than ordinary life.
 var operations = map[string]operation{
-	"Everything expired for a year": {ahead: "17520h", refused: true},
-	"A delegated key is lost":       {before: func(p *practising) { p.lose("releases") }},
+	"Everything expired for a year":               {ahead: "17520h", refused: true},
+	"A delegated key is lost":                     {before: func(p *practising) { p.lose("releases") }},
+	"The timestamp key is lost":                   {before: func(p *practising) { p.lose("wabbit-online") }, ahead: "25h", refused: true},
+	"The timestamp and snapshot keys were stolen": {before: func(p *practising) { p.leap() }},
+	"One of three root keys is lost":              {before: func(p *practising) { p.lose("carol") }},
+	"A threshold of root keys was stolen":         {before: func(p *practising) { p.takeOver() }, verifiers: "Each verifier pins anew"},
 }
 
 // Every section of docs/operations.md is played as it stands, by the real
@@ -38,11 +50,13 @@ var operations = map[string]operation{
 func TestOperations(t *testing.T) {
 	sections := shellBlocks(t, operationsFile)
 	require.Contains(t, sections, practice)
-	for title := range operations {
+	played := map[string]bool{practice: true}
+	for title, op := range operations {
 		require.Contains(t, sections, title, "the section of an operation is gone")
+		played[op.verifiers] = true
 	}
 	for title, script := range sections {
-		if title == practice {
+		if played[title] {
 			continue
 		}
 		t.Run(title, func(t *testing.T) {
@@ -57,6 +71,10 @@ func TestOperations(t *testing.T) {
 				require.Error(t, p.verifies(p.knows), "the section is about a repair: something must be broken")
 			}
 			p.play(script)
+			if op.verifiers != "" {
+				p.repin(sections[op.verifiers])
+				return
+			}
 			require.NoError(t, p.verifies(p.knows), "a verifier that knew the publisher before")
 			require.NoError(t, p.verifies(p.pinned(t)), "a verifier that pins the publisher now")
 		})
@@ -101,11 +119,8 @@ type practising struct {
 func newPractising(t *testing.T, setUp string) *practising {
 	p := &practising{t: t, reg: fixtures.Distribution(t), home: t.TempDir(), knows: t.TempDir()}
 	p.reg.Repository(t, "net-monitor").PushImage(t, "1.0", "net-monitor")
-	p.play(setUp + "carnet trust list -o json >trust.json\n")
-	raw, err := os.ReadFile(filepath.Join(p.home, "trust.json"))
-	require.NoError(t, err)
-	p.root = regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(string(raw))
-	require.NotEmpty(t, p.root, "%s", raw)
+	p.play(setUp)
+	p.root = p.pinnedRoot()
 	p.knows = p.pinned(t)
 	require.NoError(t, p.verifies(p.knows))
 	return p
@@ -130,7 +145,7 @@ func (p *practising) bash(home, script string) (string, error) {
 	cmd.Dir = home
 	cmd.Env = []string{
 		"PATH=" + bin + ":/usr/bin:/bin", "HOME=" + home, "CARNET_PASSPHRASE=correct horse", "GORACE=" + raceOptions, "CLOCK_AHEAD=" + p.ahead,
-		"REG=" + p.reg.Host, "LOST=" + p.lost, "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
+		"REG=" + p.reg.Host, "LOST=" + p.lost, "ROOT=" + p.root, "XDG_CONFIG_HOME=" + filepath.Join(home, "config"), "XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -168,4 +183,81 @@ func (p *practising) keyID(name string) string {
 	m := regexp.MustCompile(`(?m)^keyid +([0-9a-f]{12})`).FindStringSubmatch(out)
 	require.Len(p.t, m, 2, "%s", out)
 	return m[1]
+}
+
+// pinnedRoot returns the digest of the root of the only publisher that is
+// pinned on the publisher's machine.
+func (p *practising) pinnedRoot() string {
+	p.play("carnet trust list -o json >trust.json\n")
+	raw, err := os.ReadFile(filepath.Join(p.home, "trust.json"))
+	require.NoError(p.t, err)
+	root := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(string(raw))
+	require.NotEmpty(p.t, root, "%s", raw)
+	return root
+}
+
+// repin plays what each verifier has to do after the publisher started anew.
+func (p *practising) repin(script string) {
+	p.root = p.pinnedRoot()
+	out, err := p.bash(p.knows, "set -eux\n"+script)
+	require.NoError(p.t, err, "%s", out)
+	require.NoError(p.t, p.verifies(p.knows))
+}
+
+// takeOver lets a thief with Ann's and Bob's keys make the publisher theirs.
+func (p *practising) takeOver() {
+	thief := p.t.TempDir()
+	p.lost = p.keyID("wabbit-targets")
+	keys := filepath.Join("config", "carnet", "keys")
+	for _, name := range []string{"ann", "bob"} {
+		require.NoError(p.t, os.CopyFS(filepath.Join(thief, keys, name), os.DirFS(filepath.Join(p.home, keys, name))))
+	}
+	out, err := p.bash(thief, `set -eux
+carnet trust add wabbit $REG/trust --root-digest $ROOT
+for name in evil evil-online; do carnet key generate $name; done
+carnet writer add evil-online
+carnet rotate targets --add evil --remove "$LOST"
+carnet delegate remove releases`)
+	require.NoError(p.t, err, "%s", out)
+	require.Error(p.t, p.verifies(p.knows), "verifiers follow the thief")
+}
+
+// leap lets a thief of the online key publish the highest version that there
+// is, which the verifier sees.
+func (p *practising) leap() {
+	ctx := p.t.Context()
+	regs, err := registrystore.New(p.reg.Options(), nil)
+	require.NoError(p.t, err)
+	trust, err := regs.OpenTrust(p.reg.Host + "/trust")
+	require.NoError(p.t, err)
+	require.NoError(p.t, trust.Open(ctx))
+	pub := *trust.Publication()
+	raw, err := trust.Journal().Fetch(ctx, pub.Snapshot)
+	require.NoError(p.t, err)
+	f, err := metadata.Decode(metadata.RoleSnapshot, raw)
+	require.NoError(p.t, err)
+	snapshot := *f.Snapshot
+	snapshot.Version = math.MaxInt64
+	pub.Snapshot = p.stolen(metadata.RoleSnapshot, snapshot.Canonical())
+	ts := metadata.Timestamp{Snapshot: metadata.NewMetaFile(math.MaxInt64, pub.Snapshot.Data), Carnet: &metadata.TimestampExtension{Issued: time.Now()}}
+	ts.Version, ts.Expires = math.MaxInt64, time.Now().Add(24*time.Hour)
+	pub.Timestamp = p.stolen(metadata.RoleTimestamp, ts.Canonical())
+	_, err = trust.Journal().Commit(ctx, &pub)
+	require.NoError(p.t, err)
+	require.NoError(p.t, trust.Journal().Advance(ctx, &pub))
+	require.NoError(p.t, p.verifies(p.knows), "verifiers go along: it is properly signed")
+	out, err := p.bash(p.home, "carnet refresh")
+	require.Error(p.t, err, "the publisher cannot go on: %s", out)
+}
+
+// stolen signs a file of the highest version with the publisher's online key.
+func (p *practising) stolen(role string, signed []byte) tuf.File {
+	ks := tuf.OpenKeystore(filepath.Join(p.home, "config", "carnet", "keys"), func(context.Context, string) ([]byte, error) { return []byte("correct horse"), nil })
+	stored, err := ks.Get("wabbit-online")
+	require.NoError(p.t, err)
+	signer, err := ks.Signer(p.t.Context(), stored.Key)
+	require.NoError(p.t, err)
+	sig, err := signer.Sign(p.t.Context(), signed)
+	require.NoError(p.t, err)
+	return tuf.NewFile(role, math.MaxInt64, metadata.Seal(signed, []metadata.Signature{{KeyID: stored.Key.ID(), Sig: sig}}))
 }
