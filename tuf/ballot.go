@@ -67,31 +67,47 @@ var errStale = fmt.Errorf("%w: it is not based on the newest state", ErrProposal
 // that say the same are one proposal with the signatures of all. What does not
 // pass is reported and left out.
 func (r *Repository) Proposals(ctx context.Context, s *State) ([]*Review, error) {
-	b := r.opts.Ballot
-	if b == nil {
+	if r.opts.Ballot == nil {
 		return nil, nil
 	}
-	listed, err := b.Proposals(ctx)
+	v, err := r.survey(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	open, _ := sortNominations(s, listed)
+	return v.reviews, nil
+}
+
+// survey is what a ballot holds for one state.
+type survey struct {
+	reviews []*Review
+	over    []Nomination // of versions that are, or were, in effect
+	garbage []Nomination // of a next version, and no valid proposal
+}
+
+func (r *Repository) survey(ctx context.Context, s *State) (*survey, error) {
+	listed, err := r.opts.Ballot.Proposals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &survey{}
+	var open []Nomination
+	open, out.over = sortNominations(s, listed)
 	if len(open) > MaxProposals {
 		r.report("%d proposals are listed, of which %d are read: take those away that are none with `carnet prune`", len(open), MaxProposals)
 		open = open[:MaxProposals]
 	}
-	read, err := r.readProposals(ctx, open)
+	read, err := r.readProposals(ctx, open, out)
 	if err != nil {
 		return nil, err
 	}
-	return r.reviewAll(ctx, s, read)
+	return out, r.reviewAll(ctx, s, open, read, out)
 }
 
 // readProposals reads entries, all at once, as far as together they are of a
 // size that a machine bears.
-func (r *Repository) readProposals(ctx context.Context, list []Nomination) ([]*Proposal, error) {
-	files, out := make([][]File, len(list)), make([]*Proposal, len(list))
-	err := r.each(ctx, list, func(i int) (err error) {
+func (r *Repository) readProposals(ctx context.Context, list []Nomination, out *survey) ([]*Proposal, error) {
+	files, read := make([][]File, len(list)), make([]*Proposal, len(list))
+	err := r.each(ctx, list, out, func(i int) (err error) {
 		files[i], err = r.opts.Ballot.ReadProposal(ctx, list[i])
 		return err
 	})
@@ -99,14 +115,14 @@ func (r *Repository) readProposals(ctx context.Context, list []Nomination) ([]*P
 		return nil, err
 	}
 	left := int64(maxProposalBytes)
-	return out, r.each(ctx, list, func(i int) (err error) {
+	return read, r.each(ctx, list, out, func(i int) (err error) {
 		if files[i] == nil {
 			return nil
 		}
 		if size := sizeOf(files[i]); atomic.AddInt64(&left, -size) < 0 {
-			return fmt.Errorf("%w: the proposals that are listed have more than %d bytes together", ErrProposal, int64(maxProposalBytes))
+			return fmt.Errorf("the proposals that are listed have more than %d bytes together", int64(maxProposalBytes))
 		}
-		out[i], err = r.decodeProposal(ctx, list[i], files[i])
+		read[i], err = r.decodeProposal(ctx, list[i], files[i])
 		return err
 	})
 }
@@ -123,7 +139,7 @@ func sizeOf(files []File) (n int64) {
 
 // each calls do for every entry, some at a time. What fails concerns that
 // entry alone, and is reported, unless the command's time is over.
-func (r *Repository) each(ctx context.Context, list []Nomination, do func(i int) error) error {
+func (r *Repository) each(ctx context.Context, list []Nomination, out *survey, do func(i int) error) error {
 	errs := make([]error, len(list))
 	var g errgroup.Group
 	g.SetLimit(parallelReads)
@@ -133,40 +149,47 @@ func (r *Repository) each(ctx context.Context, list []Nomination, do func(i int)
 			return ctx.Err()
 		})
 	}
-	err := g.Wait()
-	for i, e := range errs {
-		if e != nil && err == nil {
-			r.report("%s is passed by: %v", list[i].Tag, e)
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		r.report("%s is passed by: %v", list[i].Tag, err)
+		// What could not be read just now may be a proposal.
+		if (errors.Is(err, ErrProposal) || errors.Is(err, ErrUnreadable)) && !errors.Is(err, ErrNotFound) {
+			out.garbage = append(out.garbage, list[i])
 		}
 	}
-	return err
+	return nil
 }
 
 // parallelReads is how many entries are read at once.
 const parallelReads = 8
 
 // reviewAll brings entries together that say the same, and checks each once.
-func (r *Repository) reviewAll(ctx context.Context, s *State, read []*Proposal) ([]*Review, error) {
-	same := map[string][]*Proposal{}
-	for _, p := range read {
+func (r *Repository) reviewAll(ctx context.Context, s *State, list []Nomination, read []*Proposal, out *survey) error {
+	same, tags := map[string][]*Proposal{}, map[string][]Nomination{}
+	for i, p := range read {
 		if p != nil {
 			id := p.ID()
-			same[id] = append(same[id], p)
+			same[id], tags[id] = append(same[id], p), append(tags[id], list[i])
 		}
 	}
-	var out []*Review
 	for _, id := range slices.Sorted(maps.Keys(same)) {
 		v, err := r.Review(ctx, s, same[id]...)
 		switch {
 		case errors.Is(err, ErrProposal):
 			r.report("the proposal %.12s is passed by: %v", id, err)
+			out.garbage = append(out.garbage, tags[id]...)
 		case err != nil:
-			return nil, err
+			return err
 		default:
-			out = append(out, v)
+			out.reviews = append(out.reviews, v)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func (r *Repository) decodeProposal(ctx context.Context, n Nomination, files []File) (*Proposal, error) {
@@ -229,20 +252,33 @@ func (r *Repository) Submit(ctx context.Context, v *Review) error {
 // DropOver takes proposals out of the ballot that are in effect or are based on
 // a state before s. It returns the tags that are gone.
 func (r *Repository) DropOver(ctx context.Context, s *State) ([]string, error) {
-	if r.opts.Ballot == nil {
-		return nil, nil
-	}
 	listed, err := r.opts.Ballot.Proposals(ctx)
 	if err != nil {
 		return nil, err
 	}
 	_, over := sortNominations(s, listed)
-	if len(over) == 0 {
+	return r.dropProposals(ctx, over)
+}
+
+// pruneProposals is DropOver, and takes also what is none.
+func (r *Repository) pruneProposals(ctx context.Context, s *State) ([]string, error) {
+	if r.opts.Ballot == nil {
 		return nil, nil
 	}
-	tags := make([]string, len(over))
-	for i, n := range over {
+	v, err := r.survey(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return r.dropProposals(ctx, append(v.over, v.garbage...))
+}
+
+func (r *Repository) dropProposals(ctx context.Context, list []Nomination) ([]string, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	tags := make([]string, len(list))
+	for i, n := range list {
 		tags[i] = n.Tag
 	}
-	return tags, r.opts.Ballot.DropProposals(ctx, over...)
+	return tags, r.opts.Ballot.DropProposals(ctx, list...)
 }

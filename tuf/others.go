@@ -206,10 +206,11 @@ func (w *writing) refusal(ctx context.Context, cur, x *revision, err error) erro
 	case errors.Is(err, errForeign) || stale:
 		w.repo.report("%s is passed by: %v", short(x), err)
 		return nil
+	case w.taken && x.committed && (errors.Is(err, ErrNoKey) || errors.As(err, &conflict)):
+		return fmt.Errorf("%w: it overtook a proposal: %w", errStartOver, err)
 	case errors.Is(err, ErrNoKey):
-		if x.committed && (cur != w.own || w.taken) {
-			// Cur took a draft that contradicts it, or a proposal that it overtook.
-			return fmt.Errorf("%w: %w", errStartOver, err)
+		if x.committed && cur != w.own {
+			return fmt.Errorf("%w: %w", errStartOver, err) // cur took a draft that contradicts it
 		}
 		if x.committed {
 			return fmt.Errorf("%s, which others committed, must be joined first: %w", short(x), err)

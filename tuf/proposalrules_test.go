@@ -254,6 +254,9 @@ func TestGarbageBesideProposals(t *testing.T) {
 	gone, err := r.DropOver(t.Context(), s)
 	require.NoError(t, err)
 	require.Equal(t, []string{"proposal." + hash + ".000000000001.0123456789ab"}, gone)
+	gone, err = r.Prune(t.Context(), tuf.DefaultPruning)
+	require.NoError(t, err)
+	require.Equal(t, []string{"proposal." + hash + ".000000000002.0123456789ab"}, gone, "what is none, and is read each time")
 	require.Len(t, newMember(t, p, "online").refresh(), 1)
 	requireListed(t, p, "app:1", "one")
 }

@@ -18,8 +18,9 @@ type Pruning struct {
 // everything younger than a day.
 var DefaultPruning = Pruning{Keep: metadata.MaxAncestors, Pause: 24 * time.Hour}
 
-// Prune takes old states away, drafts that were committed or abandoned, and
-// what is listed above the newest state and is no state. No root is lost:
+// Prune takes old states away, drafts that were committed or abandoned,
+// proposals that are over or are none, and what is listed above the newest state
+// and is no state. No root is lost:
 // every state holds all of them. It returns the tags that are gone.
 func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) {
 	state, err := r.Load(ctx)
@@ -57,12 +58,12 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 			old = append(old, e)
 		}
 	}
-	tags := make([]string, len(old))
-	for i, e := range old {
-		tags[i] = e.Tag
+	tags, err := r.pruneProposals(ctx, state)
+	if len(old) == 0 || err != nil {
+		return tags, err
 	}
-	if len(old) == 0 {
-		return nil, nil
+	for _, e := range old {
+		tags = append(tags, e.Tag)
 	}
 	return tags, r.opts.Journal.Delete(ctx, old...)
 }

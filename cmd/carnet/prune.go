@@ -15,10 +15,11 @@ func newPrune(c *command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "prune",
 		GroupID: groupPublisher,
-		Short:   "Drop old states and drafts from the trust repository, never a root",
+		Short:   "Drop old states, drafts and proposals from the trust repository, never a root",
 		Long: `Prune deletes the states that are neither among the newest nor younger than
 --pause, and drafts older than that, which were committed or given up. Every state
-holds all roots, so none is lost. --pause must be longer than any writer takes.`,
+holds all roots, so none is lost. --pause must be longer than any writer takes. Proposals
+go that are in effect, are based on an older state, or are none.`,
 		Example: "  carnet prune --keep 100",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +35,7 @@ holds all roots, so none is lost. --pause must be longer than any writer takes.`
 				return err
 			}
 			out := map[string]any{"trust": p.trust.String(), "deleted": append([]string{}, tags...)}
-			return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "deleted %d old states and drafts from %s\n", len(tags), p.trust) })
+			return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "deleted %d old states, drafts and proposals from %s\n", len(tags), p.trust) })
 		},
 	}
 	trustFlag(cmd, &trust)
