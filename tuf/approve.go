@@ -22,9 +22,19 @@ type Approval struct {
 // has not signed, or only with those whose material (see [KeyIdentity]) is
 // among only, if there is one. What is signed is recorded before anybody
 // else sees it; it fails with ErrSignedOther if this signer signed another file of the
-// same role and version. It returns the signatures that it added, none if all
+// same role and version, and with ErrNotShown if a preview cannot show all that
+// would change. It returns the signatures that it added, none if all
 // were there. V is the proposal with them; [Repository.Submit] hands them on.
 func (r *Repository) Approve(ctx context.Context, v *Review, only ...string) ([]Approval, error) {
+	changes, err := v.Differences(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range changes {
+		if err := d.Err(); err != nil {
+			return nil, err
+		}
+	}
 	added, err := r.addSignatures(ctx, v, only)
 	if err != nil || len(added) == 0 {
 		return nil, err

@@ -302,3 +302,34 @@ func (b *stuffed) PushProposal(context.Context, string, int64, []tuf.File) (tuf.
 }
 
 func (b *stuffed) DropProposals(context.Context, ...tuf.Nomination) error { return nil }
+
+// What a preview cannot show in full nobody signs, whoever proposed it.
+func TestSignerRefusesWhatCannotBeShown(t *testing.T) {
+	f := newForger(t)
+	_, err := f.p.Publish(given(f.p, "releases", 2, "dev", "dev2"))
+	require.NoError(t, err)
+	f.state, err = f.repo.Load(t.Context())
+	require.NoError(t, err)
+	edited := f.targets("releases")
+	edited.Targets["net/app:2"] = fixtures.Target("two")
+	signer := newMember(t, f.p, "dev2")
+	for name, hidden := range map[string]bool{"shown": false, "hidden": true} {
+		value := edited.Value()
+		if hidden {
+			value = value.With("x-more", metadata.Text("something that this version does not know"))
+		}
+		p, err := tuf.NewProposal(map[string]*metadata.File{"releases": f.file("releases", value.Canonical(), "dev")})
+		require.NoError(t, err)
+		r := signer.repo()
+		v, err := r.Review(t.Context(), f.state, p)
+		require.NoError(t, err, name)
+		_, err = r.Approve(t.Context(), v)
+		if hidden {
+			require.ErrorIs(t, err, tuf.ErrNotShown)
+		} else {
+			require.NoError(t, err)
+			_, err = signer.record.Forget("")
+			require.NoError(t, err)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func onEach(t *testing.T, f func(t *testing.T, reg *fixtures.Registry, p *fixtur
 	}
 }
 
-func publisherOn(t *testing.T, reg *fixtures.Registry) *fixtures.Publisher {
+func publisherOn(t testing.TB, reg *fixtures.Registry) *fixtures.Publisher {
 	p := fixtures.NewPublisher(t, reg.Host+"/trust", registrystore.Options{})
 	p.Delegate("releases", "**", "dev")
 	return p
