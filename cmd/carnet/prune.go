@@ -35,7 +35,9 @@ go that are in effect, are based on an older state, or are none.`,
 				return err
 			}
 			out := map[string]any{"trust": p.trust.String(), "deleted": append([]string{}, tags...)}
-			return c.answer(out, func(w io.Writer) { fmt.Fprintf(w, "deleted %d old states, drafts and proposals from %s\n", len(tags), p.trust) })
+			return c.answer(out, func(w io.Writer) {
+				fmt.Fprintf(w, "deleted %d old states, drafts and proposals from %s\n", len(tags), p.trust)
+			})
 		},
 	}
 	trustFlag(cmd, &trust)
