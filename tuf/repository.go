@@ -211,16 +211,3 @@ func (p *Publication) clone() *Publication {
 func fileOf(role string, f *metadata.File) File {
 	return File{Role: role, Version: f.Version, Length: int64(len(f.Raw)), Digest: digest.FromBytes(f.Raw), Data: f.Raw}
 }
-
-// Settles reports whether the state seals the publication with this identity,
-// or a successor of it, by the timestamp key of a refresher: one that is used
-// from time to time for nothing else, so that what it sealed stays in what it
-// seals next (docs/spec.md, "Freshness").
-func (s *State) Settles(identity string) bool {
-	x := s.Root().Root.Carnet
-	if x == nil || !s.rev.contains(identity) {
-		return false
-	}
-	rk := metadata.RoleKeys{KeyIDs: x.Refreshers, Threshold: 1}
-	return VerifyThreshold(metadata.RoleTimestamp, s.Timestamp(), s.Root().Root.Keys, rk) == nil
-}

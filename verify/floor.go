@@ -32,25 +32,28 @@ func (s *session) aboveFloor(ctx context.Context, floor Floor) error {
 	if s.err != nil {
 		return s.err
 	}
-	root, timestamp := s.client.Root(), s.client.Timestamp()
-	if root.Version < floor.Root {
-		return fmt.Errorf("%w: root version %d where at least %d is known of", errBelowFloor, root.Version, floor.Root)
-	}
-	if timestamp.Version >= floor.Timestamp || s.restarted(ctx, floor.Root) {
-		return nil
-	}
-	return fmt.Errorf("%w: timestamp version %d where at least %d is known of", errBelowFloor, timestamp.Version, floor.Timestamp)
+	return floor.Check(s.client.Root(), s.client.Timestamp(), func(version int64) (*metadata.Root, error) { return s.rootAt(ctx, version) })
 }
 
-// restarted reports whether a timestamp key of root version was taken away
-// since: versions may have started again then. What cannot be found out is
-// taken for no.
-func (s *session) restarted(ctx context.Context, version int64) bool {
-	then, err := s.rootAt(ctx, version)
-	if err != nil {
-		return false
+// Check fails if root or timestamp, which are trusted, are older than the
+// floor. RootAt returns the root of a version by the chain from the pinned one.
+func (f Floor) Check(root, timestamp *metadata.File, rootAt func(version int64) (*metadata.Root, error)) error {
+	if root.Version < f.Root {
+		return fmt.Errorf("%w: root version %d where at least %d is known of", errBelowFloor, root.Version, f.Root)
 	}
-	listed := timestampKeys(s.client.Root().Root)
+	if timestamp.Version >= f.Timestamp {
+		return nil
+	}
+	if then, err := rootAt(f.Root); err == nil && restarted(then, root.Root) {
+		return nil
+	}
+	return fmt.Errorf("%w: timestamp version %d where at least %d is known of", errBelowFloor, timestamp.Version, f.Timestamp)
+}
+
+// restarted reports whether a timestamp key of the root then was taken away
+// since: versions may have started again.
+func restarted(then, now *metadata.Root) bool {
+	listed := timestampKeys(now)
 	for id := range timestampKeys(then) {
 		if !listed[id] {
 			return true

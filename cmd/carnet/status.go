@@ -64,16 +64,17 @@ ROLE=DURATION sets the time for one kind of file.`,
 
 // statusAnswer is the answer of status.
 type statusAnswer struct {
-	Publisher string       `json:"publisher"`
-	ID        string       `json:"id"`
-	Trust     string       `json:"trust"`
-	Identity  string       `json:"identity"`
-	Issued    *time.Time   `json:"issued"`
-	Withdrawn int          `json:"withdrawn"`
-	Roles     []roleStatus `json:"roles"`
-	Latest    latestStatus `json:"latest"`
-	Warnings  []warning    `json:"warnings"`
-	Failing   []string     `json:"failing"` // roles, by --fail-within; null without it
+	Publisher string        `json:"publisher"`
+	ID        string        `json:"id"`
+	Trust     string        `json:"trust"`
+	Identity  string        `json:"identity"`
+	Issued    *time.Time    `json:"issued"`
+	Withdrawn int           `json:"withdrawn"`
+	Roles     []roleStatus  `json:"roles"`
+	Settled   settledStatus `json:"settled"`
+	Latest    latestStatus  `json:"latest"`
+	Warnings  []warning     `json:"warnings"`
+	Failing   []string      `json:"failing"` // roles, by --fail-within; null without it
 
 	spoilt  error  // why the newest state is not the one that is shown
 	refresh string // the command that signs again what can be signed here
@@ -111,6 +112,21 @@ type latestStatus struct {
 	Behind  bool  `json:"behind"`
 }
 
+// settledStatus says whether the newest state is settled, and up to which
+// state all is: a timestamp by a refresher's key descends from it. 0 is none.
+type settledStatus struct {
+	Settled bool  `json:"settled"`
+	Version int64 `json:"timestampVersion"`
+}
+
+func (p *publisher) settledStatus(ctx context.Context, state *tuf.State) (settledStatus, error) {
+	settled, err := p.repo.Settled(ctx, state)
+	if settled == nil || err != nil {
+		return settledStatus{}, err
+	}
+	return settledStatus{settled.Contains(tuf.Identity(state.Snapshot())), settled.Version}, nil
+}
+
 func (p *publisher) status(ctx context.Context) (*statusAnswer, error) {
 	state, err := p.load(ctx)
 	if err != nil {
@@ -128,6 +144,9 @@ func (p *publisher) status(ctx context.Context) (*statusAnswer, error) {
 		return nil, err
 	}
 	out.Latest = latestStatus{hint.Latest, hint.Newest, hint.Behind}
+	if out.Settled, err = p.settledStatus(ctx, state); err != nil {
+		return nil, err
+	}
 	out.spoilt = state.Spoilt()
 	if err := p.roleStatuses(ctx, state, out); err != nil {
 		return nil, err
@@ -217,12 +236,22 @@ func (s *roleStatus) refuse(err error, version int64) {
 	s.Expires, s.Expired, s.Left = nil, false, 0
 }
 
+func (s settledStatus) String() string {
+	switch {
+	case s.Settled:
+		return "settled: a refresher sealed the newest state"
+	case s.Version == 0:
+		return "not settled yet: no refresher sealed anything that is kept; the newest state waits for `carnet refresh` by a refresher"
+	}
+	return fmt.Sprintf("settled up to state %d; what came after waits for `carnet refresh` by a refresher", s.Version)
+}
+
 func (s *statusAnswer) text(w io.Writer, c *command) {
 	fmt.Fprintf(w, "publisher %s at %s\n", s.Publisher, s.Trust)
 	if s.Issued != nil {
 		fmt.Fprintf(w, "refreshed %s ago\n", c.now().Sub(*s.Issued).Truncate(time.Second))
 	}
-	fmt.Fprintf(w, "withdrawn %d\n\n", s.Withdrawn)
+	fmt.Fprintf(w, "withdrawn %d\n%s\n\n", s.Withdrawn, s.Settled)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ROLE\tVERSION\tVALID TILL\tSIGNATURES\tKEYS HERE\tTARGETS")
 	for _, r := range s.Roles {

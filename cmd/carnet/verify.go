@@ -170,13 +170,33 @@ func (f floors) Type() string   { return "floor" }
 
 func (f floors) Set(s string) error {
 	name, text, ok := strings.Cut(s, "=")
-	root, timestamp, dotted := strings.Cut(text, ".")
-	r, errR := strconv.ParseUint(root, 10, 53)
-	t, errT := strconv.ParseUint(timestamp, 10, 53)
-	if !ok || !dotted || name == "" || errR != nil || errT != nil || r == 0 {
+	floor, parsed := parseFloor(text)
+	if !ok || name == "" || !parsed {
 		return usagef("want NAME=ROOT.TIMESTAMP, like wabbit=3.1207")
 	}
-	f[name] = verify.Floor{Root: int64(r), Timestamp: int64(t)}
+	f[name] = floor
+	return nil
+}
+
+func parseFloor(s string) (verify.Floor, bool) {
+	root, timestamp, dotted := strings.Cut(s, ".")
+	r, errR := strconv.ParseUint(root, 10, 53)
+	t, errT := strconv.ParseUint(timestamp, 10, 53)
+	return verify.Floor{Root: int64(r), Timestamp: int64(t)}, dotted && errR == nil && errT == nil && r > 0
+}
+
+// floorFlag is the flag --floor of a command that is about one publisher.
+type floorFlag verify.Floor
+
+func (f *floorFlag) String() string { return "" }
+func (f *floorFlag) Type() string   { return "floor" }
+
+func (f *floorFlag) Set(s string) error {
+	floor, ok := parseFloor(s)
+	if !ok {
+		return usagef("want ROOT.TIMESTAMP, like 3.1207")
+	}
+	*f = floorFlag(floor)
 	return nil
 }
 

@@ -26,8 +26,8 @@ func (p *publisher) settled(ctx context.Context, res *tuf.Result) error {
 		return nil
 	}
 	for {
-		state, err := p.load(ctx)
-		if err == nil && state.Settles(res.Identity) {
+		ok, err := p.isSettled(ctx, res.Identity)
+		if ok {
 			return nil
 		}
 		if err != nil {
@@ -37,4 +37,13 @@ func (p *publisher) settled(ctx context.Context, res *tuf.Result) error {
 			return &exitError{exitFailed, errNotSettled}
 		}
 	}
+}
+
+func (p *publisher) isSettled(ctx context.Context, identity string) (bool, error) {
+	state, err := p.load(ctx)
+	if err != nil {
+		return false, err
+	}
+	settled, err := p.repo.Settled(ctx, state)
+	return settled.Contains(identity), err
 }
