@@ -1,9 +1,11 @@
 package tuf_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,49 @@ func TestDifferenceNamesWhatIsHidden(t *testing.T) {
 			require.False(t, d.Empty())
 		})
 	}
+}
+
+// Keys with unknown members are hidden wherever a file lists them, and so is
+// a role of root that is none of TUF's.
+func TestDifferenceNamesWhatIsHiddenInRoot(t *testing.T) {
+	p := publisherWithEverything(t)
+	root := decodedFile(t, metadata.RoleRoot, p.Root).Root
+	odd, err := metadata.ParseKey([]byte(`{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"` + strings.Repeat("ab", 32) + `"},"owner":"eve"}`))
+	require.NoError(t, err)
+	for name, change := range map[string]func(*metadata.Root){
+		"spare key": func(r *metadata.Root) { r.Keys["x"] = odd },
+		"refresher": func(r *metadata.Root) { r.Keys["x"], r.Carnet.Refreshers = odd, []string{"x"} },
+		"key of a role": func(r *metadata.Root) {
+			r.Keys["x"], r.Roles["root"] = odd, metadata.RoleKeys{KeyIDs: []string{"x"}, Threshold: 1}
+		},
+		"role": func(r *metadata.Root) { r.Roles["mirrors"] = metadata.RoleKeys{KeyIDs: []string{}, Threshold: 1} },
+	} {
+		after := root.Clone()
+		change(after)
+		require.ErrorIs(t, tuf.CompareRoot(root, after).Err(), tuf.ErrNotShown, name)
+	}
+}
+
+// Where several roles list one path the first of them counts: their order
+// decides what passes.
+func TestOrderOfSearchIsShown(t *testing.T) {
+	p := publisherWithEverything(t)
+	list, err := tuf.NewRepository(p.Options()).Preview(t.Context(), nil, func(ctx context.Context, d *tuf.Draft) error {
+		targets, err := d.Edit(ctx, metadata.RoleTargets)
+		slices.Reverse(targets.Delegations.Roles[1:3])
+		return err
+	})
+	require.NoError(t, err)
+	require.Contains(t, words(t, list, nil), `  roles are searched in another order:
+    before: 1. revocations
+    before: 2. releases
+    before: 3. team
+    before: 4. both
+    before: 5. check
+    after:  1. revocations
+    after:  2. team
+    after:  3. releases
+`)
 }
 
 // What goes away is described whole by that, whatever it held.

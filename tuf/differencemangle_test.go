@@ -56,7 +56,8 @@ type bench struct {
 	edge                       delegations.Edge
 	raw                        []byte
 	before                     *metadata.File
-	texts                      map[string]string // by preview, the signed bytes
+	same                       string            // the preview of no change
+	texts                      map[string]string // by preview, what the file means
 	described, hidden, invalid int
 }
 
@@ -68,7 +69,15 @@ type subject struct {
 func newBench(t *testing.T, c subject) *bench {
 	f, err := metadata.Decode(c.edge.Role, c.raw)
 	require.NoError(t, err, string(c.raw))
-	return &bench{t: t, edge: c.edge, raw: c.raw, before: f, texts: map[string]string{}}
+	d, err := tuf.Compare(c.edge, f, f)
+	require.NoError(t, err)
+	var same strings.Builder
+	require.NoError(t, d.Text(&same, nil))
+	require.Contains(t, same.String(), "  nothing else changes\n")
+	return &bench{
+		t: t, edge: c.edge, raw: c.raw, before: f, texts: map[string]string{},
+		same: strings.TrimSuffix(same.String(), "  nothing else changes\n"),
+	}
 }
 
 func (b *bench) parse() map[string]any {
@@ -102,6 +111,7 @@ func (b *bench) check(doc map[string]any, how string) {
 	}
 	b.described++
 	require.False(b.t, d.Empty() && d.Version.IsZero() && d.Expires.IsZero(), "%s: nothing is said to change", how)
+	require.NotEqual(b.t, b.same, text.String(), "%s: not a word of it", how)
 	if strings.Contains(text.String(), "which means nothing") {
 		return // an order is told, and not which
 	}
