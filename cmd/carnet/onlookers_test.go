@@ -58,9 +58,15 @@ func (s *stage) watch(refs ...string) *onlookers {
 	return o
 }
 
-// expect says how each changing reference is seen from now on: nothing else
-// than what stands in the map is accepted.
-func (o *onlookers) expect(may map[string][]verify.Reason) {
+// expect says how each changing reference is seen from now on: as in one of
+// the maps, and not otherwise.
+func (o *onlookers) expect(any ...map[string]verify.Reason) {
+	may := map[string][]verify.Reason{}
+	for _, m := range any {
+		for ref, reason := range m {
+			may[ref] = append(may[ref], reason)
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.may = append(o.may, may)
