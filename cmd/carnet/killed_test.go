@@ -22,6 +22,8 @@ type killable struct {
 	leaves, text string
 	// again is what it says where it was done already, "" for success.
 	again string
+	// both kills also before a write takes effect, and not only after.
+	both bool
 }
 
 var killables = map[string]killable{
@@ -40,14 +42,43 @@ var killables = map[string]killable{
 	},
 	"revoke key": {
 		before:  []string{"key generate k-$N --no-passphrase", "rotate releases --add k-$N"},
-		command: "revoke key k-$N", again: "no role has this key",
+		command: "revoke key k-$N", both: true, again: "no role has this key",
 	},
 	"revoke artifact": {
 		command: "revoke artifact net-monitor@sha256:$HEX --reason broken",
 		leaves:  "log -n 3", text: "withdrawn@sha256:$HEX",
 	},
 	"refresh every role": {
-		command: "refresh --role targets --role releases --role revocations",
+		command: "refresh --role root --role targets --role releases --role revocations",
+	},
+	"rotate root": {
+		before:  []string{"key generate k-$N --no-passphrase"},
+		command: "rotate root --add k-$N", both: true,
+		leaves: "status -o json", text: `"name":"k-$N"`,
+	},
+	"rotate targets": {
+		before:  []string{"key generate k-$N --no-passphrase"},
+		command: "rotate targets --add k-$N",
+		leaves:  "status -o json", text: `"name":"k-$N"`,
+	},
+	"writer replace": {
+		before:  []string{"key generate k-$N --no-passphrase", "key generate l-$N --no-passphrase", "writer add k-$N"},
+		command: "writer replace k-$N l-$N", again: `"k-$N" is no key of the role "timestamp"`,
+		leaves: "writer list", text: "l-$N",
+	},
+	"writer remove": {
+		before:  []string{"key generate k-$N --no-passphrase", "writer add k-$N"},
+		command: "writer remove k-$N", again: `"k-$N" is no key of the role "timestamp"`,
+	},
+	"revoke role": {
+		before:  []string{"delegate add team-$N --path other --key dev"},
+		command: "revoke role team-$N --self",
+		leaves:  "status -o json", text: `"role":"team-$N","version":2`,
+	},
+	"agreement": {
+		before:  []string{"key generate k-$N --no-passphrase", "delegate add one-$N --path other-$N --key dev"},
+		command: "delegate add two-$N --path other-$N --key k-$N --agree one-$N,two-$N", again: `the role "two-$N" exists`,
+		leaves: "delegate list", text: "two-$N",
 	},
 }
 
@@ -57,6 +88,9 @@ var killables = map[string]killable{
 func TestKilledAtEveryWrite(t *testing.T) {
 	for name, k := range killables {
 		for when, stall := range map[string]fixtures.Action{"before": fixtures.Stall, "after": stallAfter} {
+			if when == "before" && !k.both {
+				continue // as after the write before
+			}
 			t.Run(name+"/"+when, func(t *testing.T) {
 				t.Parallel()
 				reg := fixtures.Distribution(t)
@@ -70,6 +104,40 @@ func TestKilledAtEveryWrite(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A proposal that is killed at any write is made by running the command again,
+// though its signers sign one file of a version only; then it is approved and
+// published, each killed once too.
+func TestProposalKilledAtEveryWrite(t *testing.T) {
+	reg := fixtures.Distribution(t)
+	most := map[string]int{"propose": 1, "approve": 1, "publish": 1} // the writes that each has
+	for n := 1; n <= max(most["propose"], most["approve"], most["publish"]); n++ {
+		s := newStageAt(t, reg, fmt.Sprintf("trust-%d", n))
+		w, vault := s.watchers(), s.vault()
+		for _, step := range []struct {
+			name string
+			on   *machine
+			args string
+		}{
+			{"propose", s.machine, "rotate root --add file:" + vault.home + "/vault.pub --threshold 2"},
+			{"approve", vault, "approve"},
+			{"publish", s.machine, "refresh"},
+		} {
+			args := strings.Fields(step.args)
+			fault := reg.Inject(fixtures.Fault{On: writesTo(fmt.Sprintf("/trust-%d/", n)), Nth: n, Then: fixtures.Stall})
+			killed := killWhen(t, step.on.command(args...), func() bool { return fault.Hits() > 0 })
+			fault.Remove()
+			w.requireValid(n)
+			if killed {
+				most[step.name] = n + 1
+				step.on.must(args...)
+				w.requireValid(n)
+			}
+		}
+		require.Regexp(t, `(?m)^root +2 .* 2 of 2 `, s.must("status"), "write %d", n)
+	}
+	t.Logf("writes: %v", most)
 }
 
 // killedAt kills the command at its nth write and runs it again. It returns

@@ -80,13 +80,16 @@ type stage struct {
 
 // newStage makes a publisher whose role "releases" is trusted with all names,
 // in a registry or, without one, in image layouts.
-func newStage(t testing.TB, reg *fixtures.Registry) *stage {
+func newStage(t testing.TB, reg *fixtures.Registry) *stage { return newStageAt(t, reg, "trust") }
+
+// newStageAt is newStage with another name for the trust repository.
+func newStageAt(t testing.TB, reg *fixtures.Registry, name string) *stage {
 	s := &stage{machine: newMachine(t)}
 	if reg == nil {
 		dir := t.TempDir()
-		s.trust, s.repo = "oci:"+filepath.Join(dir, "trust"), fixtures.Layout(t, filepath.Join(dir, "net-monitor"))
+		s.trust, s.repo = "oci:"+filepath.Join(dir, name), fixtures.Layout(t, filepath.Join(dir, "net-monitor"))
 	} else {
-		s.trust, s.repo = reg.Host+"/trust", reg.Repository(t, "net-monitor")
+		s.trust, s.repo = reg.Host+"/"+name, reg.Repository(t, "net-monitor")
 	}
 	s.must("init", s.trust, "--publisher", "wabbit", "--no-passphrase")
 	s.must("key", "generate", "dev", "--no-passphrase")
