@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -232,13 +233,16 @@ func (d *Draft) Undelegate(ctx context.Context, role string) error {
 
 // SetKeys replaces the keys and the threshold of a role. The role's file is
 // signed again in the same publication, or stands if enough of its signatures
-// still count. For a top-level role a new root says so.
+// still count; keys that it has already are no change. For a top-level role a new root says so.
 func (d *Draft) SetKeys(ctx context.Context, role string, keys metadata.Keys, threshold int) error {
 	if n := distinct(keys); threshold < 1 || threshold > n {
 		return fmt.Errorf("%w: %q with a threshold of %d and %d different keys: want 1 to %d", ErrImpossible, role, threshold, n, n)
 	}
 	if metadata.IsTopLevel(role) {
 		return d.setTopKeys(ctx, role, keys, threshold)
+	}
+	if now, rk, err := d.KeysOf(ctx, role); err != nil || rk.Threshold == threshold && maps.EqualFunc(now, keys, listedAlike) {
+		return err
 	}
 	if _, err := d.Edit(ctx, role); err != nil {
 		return err
@@ -250,6 +254,8 @@ func (d *Draft) SetKeys(ctx context.Context, role string, keys metadata.Keys, th
 		return nil
 	})
 }
+
+func listedAlike(a, b metadata.Key) bool { return bytes.Equal(a.JSON(), b.JSON()) }
 
 func (d *Draft) editDelegation(ctx context.Context, role string, edit func(*metadata.Targets, int) error) error {
 	e, err := d.Edge(ctx, role)
