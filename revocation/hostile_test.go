@@ -162,3 +162,40 @@ func TestKeyOfAHostileRoleIsRevoked(t *testing.T) {
 	})
 	require.NoError(t, err)
 }
+
+// An index and its manifest are withdrawn together: lifting the index's
+// withdrawal lifts both. Who lies about indexes gets nothing spared.
+func TestIndexAndItsManifestAreWithdrawnTogether(t *testing.T) {
+	all := func(p *fixtures.Publisher, digests ...digest.Digest) {
+		t.Helper()
+		var list []revocation.Withdrawal
+		for _, d := range digests {
+			list = append(list, revocation.Withdrawal{Digest: d, Reason: "stolen key"})
+		}
+		_, err := p.Publish(func(ctx context.Context, d *tuf.Draft) error {
+			_, err := revocation.WithdrawAll(ctx, d, list)
+			return err
+		})
+		require.NoError(t, err)
+		for _, d := range digests {
+			require.NotNil(t, notice(t, p, d))
+		}
+	}
+	child, index, other := artifact("", "child"), artifact("1.0", "index"), artifact("2.0", "other")
+	index.Manifests = []tuf.Artifact{child}
+	p := publisher(t, index, other)
+	all(p, child.Digest, index.Digest, other.Digest)
+	_, err := lift(p, index.Digest)
+	require.NoError(t, err)
+	require.Nil(t, notice(t, p, child.Digest))
+	require.NotNil(t, notice(t, p, other.Digest))
+
+	a, b := digest.FromString("a"), digest.FromString("b")
+	team(t, p, func(ctx context.Context, d *tuf.Draft) error {
+		if err := entry("team", "team:a", metadata.NewTarget(1, a).WithStatement(metadata.Statement{Index: b}))(ctx, d); err != nil {
+			return err
+		}
+		return entry("team", "team:b", metadata.NewTarget(1, b).WithStatement(metadata.Statement{Index: a}))(ctx, d)
+	})
+	all(p, a, b)
+}

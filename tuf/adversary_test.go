@@ -56,7 +56,7 @@ func (w *world) forge(f forged) tuf.Entry {
 	p.Timestamp = tuf.File{}
 	kind := "d 0"
 	if f.state {
-		kind = "s 1"
+		kind = fmt.Sprintf("s %d", p.Roots[len(p.Roots)-1].Version)
 		ts := metadata.Timestamp{Snapshot: metadata.NewMetaFile(s.Version, p.Snapshot.Data), Carnet: &metadata.TimestampExtension{Issued: fixtures.Epoch}}
 		ts.Version, ts.Expires = s.Version, fixtures.Epoch.Add(24*time.Hour)
 		p.Timestamp = w.online(metadata.RoleTimestamp, ts.Version, ts.Canonical())

@@ -55,3 +55,21 @@ func TestSettledByARefresher(t *testing.T) {
 	require.NoError(t, w.with(tuf.Keys{cron}, refreshes))
 	require.False(t, w.settled(w.newest().Identity()))
 }
+
+// That the present state contains what a refresher sealed is a claim: one that
+// lists older files does not.
+func TestWhatIsRolledBackIsNotSettled(t *testing.T) {
+	w := newWorld(t)
+	cron, thief := w.keys[0].(*tuf.SoftKey), newKey(t)
+	before := w.file("releases")
+	w.must(func(ctx context.Context, d *tuf.Draft) error {
+		keys := metadata.Keys{cron.Key().ID(): cron.Key(), thief.Key().ID(): thief.Key()}
+		return d.SetWriters(ctx, keys, []string{cron.Key().ID()})
+	})
+	w.must(target("releases", "app:1", "one"))
+	good := w.newest()
+	w.keys = append(tuf.Keys{thief}, w.keys...) // who forges signs with the first
+	w.forge(forged{like: good, version: good.Snapshot.Version + 1, parents: claims(good), roles: map[string]tuf.File{"releases": before}, state: true})
+	w.reg.latest = w.newest()
+	require.False(t, w.settled(good.Identity()))
+}
