@@ -164,7 +164,8 @@ func (r *Repository) kept(ctx context.Context, roots map[int64]*metadata.File, e
 
 // intern keeps the inlined bytes of equal files once.
 func (p *Past) intern(k *Kept) {
-	pub := k.rev.pub
+	pub := k.rev.pub.clone() // the journal's own is not ours to change
+	k.rev.pub = pub
 	pub.Roots, pub.RootPack = nil, File{}
 	pub.Snapshot.Data, pub.Timestamp.Data = nil, nil
 	each := func(f *File) {
