@@ -95,9 +95,13 @@ func TestHintTellsHowFarLatestIsBehind(t *testing.T) {
 	}
 	require.Equal(t, tuf.Hint{Latest: 2, Newest: 4, Behind: true}, hint())
 	fault.Remove()
-	_, err := p.Publish(renews(metadata.RoleTimestamp))
+	// A writer that starts from latest finds the newest in the list, and a
+	// refresh is one all the same.
+	p.Sleep(time.Hour)
+	res, err := p.Publish(renews(metadata.RoleTimestamp))
 	require.NoError(t, err)
-	require.Equal(t, tuf.Hint{Latest: 4, Newest: 4}, hint())
+	require.Equal(t, p.Now().Add(day), res.Expires)
+	require.Equal(t, tuf.Hint{Latest: 5, Newest: 5}, hint())
 }
 
 func TestHintWhereTagsCannotBeMoved(t *testing.T) {

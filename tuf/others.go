@@ -139,7 +139,7 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 		switch {
 		case j == nil: // left to its writers
 			above = max(above, x.version+1)
-		case cur == ours && !w.isOld(x) && adopts(ours, x, j):
+		case cur == ours && !w.isOld(x) && !w.stale(x) && adopts(ours, x, j):
 			return x, nil
 		case j.equalsOurs && x.version < cur.version:
 		default:
@@ -156,6 +156,12 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 		return w.repo.assemble(ctx, next{root: w.root, keep: cur, version: above, parents: lineage(parts...)})
 	}
 	return cur, nil
+}
+
+// stale reports whether x was committed before this refresh began: to adopt it
+// would refresh nothing.
+func (w *writing) stale(x *revision) bool {
+	return w.forced && x.committed && w.repo.age(x) > DraftLife/2
 }
 
 // adopts reports whether x contains ours and is greater: more content, then

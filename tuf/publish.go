@@ -114,6 +114,7 @@ type writing struct {
 	listed []Entry              // the last list
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
+	forced bool // a refresh: what was committed long ago is not enough
 	left   bool // the last round left a living draft to its writers
 	dropped
 	again bool // an earlier attempt was committed and is hidden: it must be joined
@@ -133,7 +134,7 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	if !d.changes() && !w.again {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
 	}
-	if d.forced {
+	if w.forced = d.forced; d.forced {
 		w.repo.repair(ctx, w.base.pub)
 	}
 	v, err := w.repo.propose(ctx, d)

@@ -248,6 +248,11 @@ func (p *practising) leap() {
 	require.NoError(p.t, p.verifies(p.knows), "verifiers go along: it is properly signed")
 	out, err := p.bash(p.home, "carnet refresh")
 	require.Error(p.t, err, "the publisher cannot go on: %s", out)
+	out, err = p.bash(p.home, "carnet status --fail-within 1h")
+	require.Error(p.t, err, "%s", out)
+	require.Contains(p.t, out, "INVALID: verifiers refuse the newest state")
+	require.Regexp(p.t, `(?m)^  who   2 of: .*ann \(here\)`, out)
+	require.Contains(p.t, out, "  do    carnet writer replace OLD NEW --trust ")
 }
 
 // stolen signs a file of the highest version with the publisher's online key.
