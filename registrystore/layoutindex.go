@@ -35,9 +35,11 @@ const emptyIndex = `{"manifests":[],"mediaType":"application/vnd.oci.image.index
 // index reads index.json. A folder that does not exist, or is empty, is a
 // layout without content.
 func (b *layoutBackend) index() (*layoutIndex, error) {
+	// Looked for first: a writer makes index.json before blobs/.
+	_, noBlobs := os.Stat(filepath.Join(b.dir, ocispec.ImageBlobsDir))
 	raw, err := readFile(filepath.Join(b.dir, ocispec.ImageIndexFile), maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(b.dir, ocispec.ImageBlobsDir)); err == nil {
+		if noBlobs == nil {
 			return nil, fmt.Errorf("%w: blobs/ without index.json: the layout is half written", ErrCorrupt)
 		}
 		raw, err = []byte(emptyIndex), nil

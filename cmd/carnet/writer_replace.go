@@ -41,6 +41,7 @@ refuse: then this goes on from what was published before.`,
 		},
 	}
 	trustFlag(cmd, &trust)
+	signWithFlag(cmd, c)
 	dryRunFlag(cmd, &dryRun)
 	return cmd
 }
