@@ -167,6 +167,36 @@ func TestProposalSaysNoMoreThanAnEdit(t *testing.T) {
 			first := &metadata.Targets{Header: metadata.Header{Version: 1, Expires: t.Expires}}
 			return map[string]*metadata.File{"releases": f.file("releases", t.Canonical(), "dev"), "team": f.file("team", first.Canonical(), "dev")}
 		}, "no such role"},
+		"a role that gave itself up": {func(f *forger) map[string]*metadata.File {
+			_, err := f.p.Publish(func(ctx context.Context, d *tuf.Draft) error { return d.GiveUp(ctx, "releases") })
+			require.NoError(f.t, err)
+			f.state, err = f.repo.Load(f.t.Context())
+			require.NoError(f.t, err)
+			t := f.targets("releases")
+			t.Revoked = false
+			t.Targets = map[string]metadata.Target{"net/app:2": fixtures.Target("two")}
+			return map[string]*metadata.File{"releases": f.file("releases", t.Canonical(), "dev")}
+		}, "gave itself up"},
+		"a withdrawal role that delegates": {func(f *forger) map[string]*metadata.File {
+			t := f.targets("revocations")
+			t.Delegations = &metadata.Delegations{Keys: metadata.Keys{}}
+			t.Delegations.Roles = []metadata.Delegation{delegation(f, t.Delegations, "team", "team:*")}
+			return map[string]*metadata.File{"revocations": f.file("revocations", t.Canonical(), "revocations")}
+		}, "delegates nothing"},
+		"hash bins": {edit("releases", "dev", func(f *forger, t *metadata.Targets) {
+			t.Delegations = &metadata.Delegations{Keys: metadata.Keys{}}
+			t.Delegations.Succinct = &metadata.SuccinctRoles{BitLength: 1, NamePrefix: "bin", RoleKeys: metadata.RoleKeys{KeyIDs: []string{f.key(t.Delegations, "new")}, Threshold: 1}}
+		}), "hash bins"},
+		"a malformed pattern": {edit("targets", "targets", func(_ *forger, t *metadata.Targets) {
+			t.Delegations.Roles[1].Paths = append([]string{"net/[:*"}, t.Delegations.Roles[1].Paths...)
+		}), "pattern"},
+		"an agreement that is out of reach": {func(f *forger) map[string]*metadata.File {
+			t := f.targets("targets")
+			t.Delegations.Roles = append(t.Delegations.Roles, delegation(f, t.Delegations, "team", "team:*"))
+			t.Delegations.Roles[1].Agreement = &metadata.Agreement{Roles: []string{"releases", "team"}, Min: 2}
+			first := &metadata.Targets{Header: metadata.Header{Version: 1, Expires: t.Expires}}
+			return map[string]*metadata.File{"targets": f.file("targets", t.Canonical(), "targets"), "team": f.file("team", first.Canonical(), "new")}
+		}, "agreement"},
 		"a bad role name": {func(f *forger) map[string]*metadata.File {
 			t := f.targets("targets")
 			t.Delegations.Roles = append(t.Delegations.Roles, delegation(f, t.Delegations, "../team", "team:*"))

@@ -2,9 +2,12 @@ package tuf_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,22 +41,23 @@ func TestProposalsAreTakenInTogether(t *testing.T) {
 // A proposal that takes a role's keys away, and one by those keys, do not go
 // together: one is taken in, and no reader meets what its keys did not sign.
 func TestProposalsThatDoNotGoTogether(t *testing.T) {
-	p := fixtures.NewLayoutPublisher(t)
-	p.Delegate("releases", "**", "dev", "new")
-	_, err := p.Publish(target("releases", "app:1", "x"))
-	require.NoError(t, err)
-	newMember(t, p, "dev").proposes(target("releases", "app:2", "y"))
-	targets := newMember(t, p, "targets")
-	targets.proposes(given(p, "releases", 1, "new")) // the present file stands: new signed it too
-	online := newMember(t, p, "online")
-	require.Len(t, online.open(), 2)
-	require.Len(t, online.refresh(), 1)
-	p.Client()
-	c := p.Client()
-	e, err := c.Edge(t.Context(), "releases")
-	require.NoError(t, err)
-	_, err = c.Open(t.Context(), e)
-	require.NoError(t, err)
+	for range 6 { // which is first by ID is left to chance
+		p := fixtures.NewLayoutPublisher(t)
+		p.Delegate("releases", "**", "dev", "new")
+		_, err := p.Publish(target("releases", "app:1", "x"))
+		require.NoError(t, err)
+		newMember(t, p, "dev").proposes(target("releases", "app:2", "y"))
+		targets := newMember(t, p, "targets")
+		targets.proposes(given(p, "releases", 1, "new")) // the present file stands: new signed it too
+		online := newMember(t, p, "online")
+		require.Len(t, online.open(), 2)
+		require.Len(t, online.refresh(), 1)
+		c := p.Client()
+		e, err := c.Edge(t.Context(), "releases")
+		require.NoError(t, err)
+		_, err = c.Open(t.Context(), e)
+		require.NoError(t, err)
+	}
 }
 
 // A role that somebody else publishes at the same time cannot be joined
@@ -194,6 +198,14 @@ func TestProposalFileOfAnOldState(t *testing.T) {
 	require.True(t, got.Complete())
 	require.Equal(t, v.Proposal.ID(), got.Proposal.ID())
 
+	// A signature in it that does not verify: somebody edited the file.
+	sig := hex.EncodeToString(v.Proposal.File("releases").Signatures[0].Sig)
+	forged := strings.Replace(string(v.Proposal.File("releases").Raw), sig[:8], "00000000", 1)
+	edited := strings.Replace(string(raw), base64.StdEncoding.EncodeToString(v.Proposal.File("releases").Raw), base64.StdEncoding.EncodeToString([]byte(forged)), 1)
+	require.NotEqual(t, string(raw), edited)
+	_, err = open(newMember(t, p, "dev2"), []byte(edited))
+	require.ErrorIs(t, err, tuf.ErrProposal)
+
 	// Every byte of it, cut off or changed: an error, or the same proposal.
 	for n := 0; n < len(raw); n += 97 {
 		_, err := tuf.ReadProposalFile(raw[:n])
@@ -220,4 +232,59 @@ func TestProposalFileOfAnOldState(t *testing.T) {
 	_, err = offline.repo().Review(t.Context(), s, got.Proposal)
 	require.ErrorIs(t, err, tuf.ErrProposal)
 	require.ErrorContains(t, err, "not based on the newest state")
+}
+
+// A file that two sign, of which one signature was edited, is refused as a
+// whole, though the other one counts.
+func TestProposalFileWithAForgedSignatureBesideAGoodOne(t *testing.T) {
+	p := fixtures.NewLayoutPublisher(t)
+	p.Delegate("releases", "**", "dev")
+	_, err := p.Publish(given(p, "releases", 3, "dev", "dev2", "dev3"))
+	require.NoError(t, err)
+	dev := newMember(t, p, "dev")
+	v := dev.proposes(target("releases", "app:1", "x"))
+	require.NoError(t, newMember(t, p, "dev2").approve(v.Proposal.ID()))
+	r := dev.repo()
+	s, err := r.Load(t.Context())
+	require.NoError(t, err)
+	both := dev.only().Proposal
+	raw, err := r.ExportProposal(t.Context(), s, both)
+	require.NoError(t, err)
+	f, err := tuf.ReadProposalFile(raw)
+	require.NoError(t, err)
+	_, err = r.ReviewFile(t.Context(), s, f)
+	require.NoError(t, err)
+
+	file := both.File("releases")
+	signatures := slices.Clone(file.Signatures)
+	signatures[1].Sig = make([]byte, len(signatures[1].Sig))
+	forged, err := metadata.Decode("releases", metadata.Seal(file.Signed, signatures))
+	require.NoError(t, err)
+	edited, err := tuf.NewProposal(map[string]*metadata.File{"releases": forged})
+	require.NoError(t, err)
+	raw, err = f.With(edited)
+	require.NoError(t, err)
+	f, err = tuf.ReadProposalFile(raw)
+	require.NoError(t, err)
+	_, err = r.ReviewFile(t.Context(), s, f)
+	require.ErrorIs(t, err, tuf.ErrProposal)
+	require.ErrorContains(t, err, "somebody edited the file")
+}
+
+// A proposal under the tag of another role or version is passed by: what is
+// read is bounded by what tags say.
+func TestProposalUnderTheTagOfAnotherRole(t *testing.T) {
+	p := fixtures.NewLayoutPublisher(t)
+	p.Delegate("releases", "**", "dev")
+	dev := newMember(t, p, "dev")
+	v := dev.proposes(target("releases", "app:1", "x"))
+	source := p.Source()
+	list, err := source.Proposals(t.Context())
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	files := []tuf.File{tuf.NewFile("releases", 2, v.Proposal.File("releases").Raw)}
+	require.NoError(t, source.DropProposals(t.Context(), list...))
+	_, err = source.PushProposal(t.Context(), "targets", p.Client().Snapshot().Snapshot.Meta["targets"].Version+1, files)
+	require.NoError(t, err)
+	require.Empty(t, dev.open())
 }
