@@ -13,7 +13,8 @@ import (
 // Whoever publishes may bring the keys for it: CI has no keystore. Verbs that
 // sign nothing are the exception.
 func TestPublishingVerbsTakeKeys(t *testing.T) {
-	reading := []string{"carnet log", "carnet prune", "carnet delegate list", "carnet writer list"}
+	reading := []string{"carnet log", "carnet prune", "carnet delegate list", "carnet writer list",
+		"carnet propose list", "carnet propose show", "carnet propose export", "carnet propose import", "carnet propose forget"}
 	var with []string
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
