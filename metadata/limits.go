@@ -25,4 +25,5 @@ const (
 	MaxPrefetch    = 8 << 20   // role files fetched on an unsigned hint, in all
 	MaxPrefetches  = 16        // role files fetched on an unsigned hint
 	MaxAncestors   = 64        // publications that a snapshot names as its ancestors
+	MaxAttachments = 8         // trust attachments of one artifact that a verifier reads for one publisher
 )

@@ -22,6 +22,12 @@ const (
 	// AnnotationPatterns carries, as JSON array of strings, the path patterns
 	// delegated to the role in a layer: an unsigned hint for prefetching.
 	AnnotationPatterns = "vnd.carnet.patterns"
+	// AnnotationPublisher names, in a trust attachment, the publisher: the first
+	// 12 hexadecimal digits of the SHA-256 of its id. An unsigned hint.
+	AnnotationPublisher = "vnd.carnet.publisher"
+	// AnnotationVersion tells, in a trust attachment, the versions of its newest
+	// root and of its snapshot, as a state's tag does. An unsigned hint.
+	AnnotationVersion = "vnd.carnet.version"
 )
 
 // The tags of a trust repository.
@@ -30,4 +36,7 @@ const (
 	TagPrefixState    = "state."
 	TagPrefixDraft    = "draft."
 	TagPrefixProposal = "proposal."
+	// TagPrefixTrust begins the tags of trust attachments, which stand beside
+	// the artifacts that they are attached to.
+	TagPrefixTrust = "trust."
 )

@@ -21,7 +21,7 @@ func TestSpecificationTables(t *testing.T) {
 		"MaxKeys": metadata.MaxKeys, "MaxRootSteps": metadata.MaxRootSteps, "MaxVisits": metadata.MaxVisits, "MaxPath": metadata.MaxPath,
 		"MaxRoleName": metadata.MaxRoleName, "MaxPathDepth": metadata.MaxPathDepth, "MaxInlineFile": metadata.MaxInlineFile,
 		"MaxInlineTotal": metadata.MaxInlineTotal, "MaxPrefetch": metadata.MaxPrefetch, "MaxPrefetches": metadata.MaxPrefetches,
-		"MaxAncestors": metadata.MaxAncestors,
+		"MaxAncestors": metadata.MaxAncestors, "MaxAttachments": metadata.MaxAttachments,
 	} {
 		assert.Contains(t, string(spec), fmt.Sprintf("| `%s` | %d |", name, value))
 	}
@@ -29,7 +29,8 @@ func TestSpecificationTables(t *testing.T) {
 		"MediaTypeFile": metadata.MediaTypeFile, "MediaTypeRootPack": metadata.MediaTypeRootPack, "ArtifactTypeState": metadata.ArtifactTypeState,
 		"ArtifactTypeDraft": metadata.ArtifactTypeDraft, "AnnotationFilename": metadata.AnnotationFilename,
 		"AnnotationPatterns": metadata.AnnotationPatterns, "TagLatest": metadata.TagLatest, "TagPrefixState": metadata.TagPrefixState,
-		"TagPrefixDraft": metadata.TagPrefixDraft,
+		"TagPrefixDraft": metadata.TagPrefixDraft, "TagPrefixTrust": metadata.TagPrefixTrust, "ArtifactTypeTrust": metadata.ArtifactTypeTrust,
+		"AnnotationPublisher": metadata.AnnotationPublisher, "AnnotationVersion": metadata.AnnotationVersion,
 	} {
 		assert.Contains(t, string(spec), fmt.Sprintf("| `%s` | `%s` |", name, value))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,13 +25,26 @@ type Artifact struct {
 	Subject digest.Digest
 	// Annotations are the manifest's, unsigned.
 	Annotations map[string]string
+	// Blobs are what else the manifest lists: its config and layers.
+	Blobs []ocispec.Descriptor
+	// IsAttachment reports that it has the form of a trust attachment.
+	IsAttachment bool
+	// Raw are the manifest's bytes.
+	Raw []byte
 }
 
-// Artifacts reads artifacts of one repository.
+// Artifacts reads artifacts of one repository, and attaches evidence to them.
+// It is safe for concurrent use.
 type Artifacts struct {
 	backend backend
 	name    string
+	cache   *Cache
+
+	mu    sync.Mutex
+	there map[digest.Digest]bool // blobs known to be there; guarded by mu
 }
+
+func (a *Artifacts) String() string { return a.name }
 
 // Artifacts opens a repository of artifacts. It asks nothing yet.
 func (r *Registries) Artifacts(repo Repository) (*Artifacts, error) {
@@ -38,7 +52,7 @@ func (r *Registries) Artifacts(repo Repository) (*Artifacts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Artifacts{backend: b, name: repo.String()}, nil
+	return &Artifacts{backend: b, name: repo.String(), cache: r.cache, there: map[digest.Digest]bool{}}, nil
 }
 
 // Resolve returns the digest that ref's location has now: that of its tag, or
@@ -111,7 +125,8 @@ func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
 		MediaType    string               `json:"mediaType"`
 		ArtifactType string               `json:"artifactType"`
 		Config       *ocispec.Descriptor  `json:"config"`
-		Layers       json.RawMessage      `json:"layers"`
+		Layers       []ocispec.Descriptor `json:"layers"`
+		Blobs        []ocispec.Descriptor `json:"blobs"` // of OCI's artifact manifest, which was withdrawn
 		Manifests    []ocispec.Descriptor `json:"manifests"`
 		Subject      *ocispec.Descriptor  `json:"subject"`
 		Annotations  map[string]string    `json:"annotations"`
@@ -124,7 +139,10 @@ func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
 	}
 	out := &Artifact{
 		Digest: desc.Digest, Size: desc.Size, MediaType: desc.MediaType, ArtifactType: m.ArtifactType,
-		Manifests: m.Manifests, Annotations: m.Annotations,
+		Manifests: m.Manifests, Annotations: m.Annotations, Raw: raw, Blobs: append(m.Layers, m.Blobs...),
+	}
+	if m.Config != nil {
+		out.Blobs = append(out.Blobs, *m.Config)
 	}
 	if m.MediaType != "" {
 		out.MediaType = m.MediaType
@@ -134,6 +152,10 @@ func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
 	}
 	if m.Subject != nil {
 		out.Subject = m.Subject.Digest
+	}
+	if m.ArtifactType == metadata.ArtifactTypeTrust {
+		_, err := decodeAttachment(out.Subject, raw)
+		out.IsAttachment = err == nil
 	}
 	return out, checkChildren(m.Manifests)
 }

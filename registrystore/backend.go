@@ -3,6 +3,7 @@ package registrystore
 import (
 	"context"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -31,4 +32,9 @@ type backend interface {
 	remove(ctx context.Context, tags []string, may func(tag string, manifest []byte) bool) error
 	// referrers returns the manifests whose subject is desc.
 	referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error)
+	// claimed returns, in one round, all that any list of referrers names.
+	claimed(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error)
+	// link makes pushed manifests be listed as referrers of subject, and gone
+	// ("" for none) no more, where nobody else does it.
+	link(ctx context.Context, subject digest.Digest, refs []ocispec.Descriptor, gone digest.Digest) error
 }

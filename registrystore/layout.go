@@ -192,3 +192,12 @@ func referrerOf(subject digest.Digest, desc ocispec.Descriptor, raw []byte) (oci
 	}
 	return ocispec.Descriptor{MediaType: a.MediaType, ArtifactType: a.ArtifactType, Digest: desc.Digest, Size: desc.Size, Annotations: a.Annotations}, true
 }
+
+func (b *layoutBackend) claimed(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return b.referrers(ctx, subject)
+}
+
+// link has nothing to do: in a layout referrers are found by their subject.
+func (b *layoutBackend) link(context.Context, digest.Digest, []ocispec.Descriptor, digest.Digest) error {
+	return nil
+}

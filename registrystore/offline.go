@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -60,4 +61,12 @@ func (b *offlineBackend) remove(_ context.Context, tags []string, _ func(string,
 
 func (b *offlineBackend) referrers(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	return nil, b.refuse("list referrers of " + desc.Digest.String())
+}
+
+func (b *offlineBackend) claimed(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return b.referrers(ctx, desc)
+}
+
+func (b *offlineBackend) link(_ context.Context, subject digest.Digest, _ []ocispec.Descriptor, _ digest.Digest) error {
+	return b.refuse("link referrers of " + subject.String())
 }

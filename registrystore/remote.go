@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -28,6 +29,12 @@ const (
 type remoteBackend struct {
 	name string
 	repo *remote.Repository
+	// plain is repo without oras-go's own index of referrers, which loses what
+	// others write at the same time (see link).
+	plain *remote.Repository
+
+	mu  sync.Mutex
+	api *bool // whether there is a referrers API, nil: not known; guarded by mu
 }
 
 func (r *Registries) remote(repo Repository) (*remoteBackend, error) {
@@ -35,11 +42,15 @@ func (r *Registries) remote(repo Repository) (*remoteBackend, error) {
 	if err := ref.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReference, err)
 	}
-	return &remoteBackend{name: repo.String(), repo: &remote.Repository{
-		Client: r.client, Reference: ref, PlainHTTP: r.opts.plainHTTP(repo.Host),
-		MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, ReferrerListMaxPages: maxTagPages, SkipReferrersGC: true,
-		HandleWarning: func(remote.Warning) {},
-	}}, nil
+	client := func() *remote.Repository {
+		return &remote.Repository{
+			Client: r.client, Reference: ref, PlainHTTP: r.opts.plainHTTP(repo.Host),
+			MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, ReferrerListMaxPages: maxTagPages, SkipReferrersGC: true,
+			HandleWarning: func(remote.Warning) {},
+		}
+	}
+	b := &remoteBackend{name: repo.String(), repo: client(), plain: client()}
+	return b, b.plain.SetReferrersCapability(true)
 }
 
 // resolve asks by HEAD, and where that names no digest by GET.
@@ -185,9 +196,9 @@ func (b *remoteBackend) pushManifest(ctx context.Context, tag string, desc ocisp
 		ctx = context.WithValue(ctx, onceKey, true)
 	}
 	if tag == "" {
-		return b.wrap("push manifest", b.repo.Manifests().Push(ctx, desc, bytes.NewReader(data)))
+		return b.wrap("push manifest", b.plain.Manifests().Push(ctx, desc, bytes.NewReader(data)))
 	}
-	return b.wrap("push "+tag, b.repo.Manifests().PushReference(ctx, desc, bytes.NewReader(data), tag))
+	return b.wrap("push "+tag, b.plain.Manifests().PushReference(ctx, desc, bytes.NewReader(data), tag))
 }
 
 func (b *remoteBackend) referrers(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {

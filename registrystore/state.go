@@ -28,13 +28,16 @@ const (
 // equal bytes. Small files are inlined, the ones that every reader needs
 // first; a manifest over 4 MiB is refused, since registries would.
 func encodeState(p *tuf.Publication) ([]byte, error) {
-	m := ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaTypeManifest,
-		ArtifactType: metadata.ArtifactTypeState, Config: ocispec.DescriptorEmptyJSON,
-	}
+	m := ocispec.Manifest{ArtifactType: metadata.ArtifactTypeState}
 	if p.IsDraft() {
 		m.ArtifactType = metadata.ArtifactTypeDraft
 	}
+	return encodeManifest(m, p)
+}
+
+// encodeManifest adds the files of p to a manifest and writes it.
+func encodeManifest(m ocispec.Manifest, p *tuf.Publication) ([]byte, error) {
+	m.Versioned, m.MediaType, m.Config = specs.Versioned{SchemaVersion: 2}, mediaTypeManifest, ocispec.DescriptorEmptyJSON
 	if p.RootPack.Version != 0 || slices.ContainsFunc(p.Roles, func(f tuf.File) bool { return f.Role == tuf.RootPack }) {
 		return nil, fmt.Errorf("the role name %q is reserved: give the role another name", tuf.RootPack)
 	}
@@ -44,7 +47,7 @@ func encodeState(p *tuf.Publication) ([]byte, error) {
 	}
 	raw, err := json.Marshal(m)
 	if err == nil && len(raw) > metadata.MaxManifest {
-		err = fmt.Errorf("%w: the state manifest has %d bytes and registries accept %d: it holds %d roles, merge or remove some",
+		err = fmt.Errorf("%w: the manifest has %d bytes and registries accept %d: it holds %d roles, merge or remove some",
 			ErrTooLarge, len(raw), metadata.MaxManifest, len(p.Roles))
 	}
 	return raw, err
@@ -110,9 +113,14 @@ func decodeState(raw []byte) (*tuf.Publication, error) {
 	if m.SchemaVersion != 2 || !isDraft && m.ArtifactType != metadata.ArtifactTypeState || len(m.Layers) > maxLayers {
 		return nil, fmt.Errorf("%w: artifact type %.100q with %d layers is no state", tuf.ErrUnreadable, m.ArtifactType, len(m.Layers))
 	}
+	return decodeFiles(m.Layers, isDraft)
+}
+
+// decodeFiles reads the layers of a publication.
+func decodeFiles(layers []ocispec.Descriptor, isDraft bool) (*tuf.Publication, error) {
 	p := &tuf.Publication{}
 	seen := map[string]bool{}
-	for _, l := range m.Layers {
+	for _, l := range layers {
 		f, err := decodeLayer(l)
 		if err != nil {
 			return nil, err

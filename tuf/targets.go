@@ -199,3 +199,7 @@ func NoticeIn(t *metadata.Targets, d digest.Digest) *metadata.Notice {
 	}
 	return s.Notice
 }
+
+// RoleFile returns the file of targets or of a delegated role that this client
+// opened and verified, or nil.
+func (c *Client) RoleFile(role string) *metadata.File { return c.roles[role] }

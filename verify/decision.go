@@ -44,8 +44,9 @@ type Source string
 
 // The sources.
 const (
-	FromRegistry Source = "registry" // a repository was asked
-	FromCache    Source = "cache"    // nobody was asked
+	FromRegistry   Source = "registry"   // a repository was asked
+	FromCache      Source = "cache"      // nobody was asked
+	FromAttachment Source = "attachment" // it was attached to the artifact
 )
 
 // Result is what became of one requirement.

@@ -79,14 +79,13 @@ func (s *session) rootAt(ctx context.Context, version int64) (*metadata.Root, er
 	if err != nil {
 		return nil, err
 	}
-	sources, err := s.open()
-	if err != nil {
-		return nil, err
+	sources := s.attached
+	if sources == nil {
+		if sources, err = s.open(); err != nil {
+			return nil, err
+		}
+		sources = opened(ctx, sources)
 	}
-	sources = slices.DeleteFunc(sources, func(src tuf.Source) bool {
-		p, ok := src.(tuf.Prefetcher)
-		return ok && p.Open(ctx) != nil
-	})
 	for f.Version < version {
 		if f, err = nextRoot(ctx, f, sources); err != nil {
 			return nil, err
@@ -112,4 +111,12 @@ func nextRoot(ctx context.Context, trusted *metadata.File, sources []tuf.Source)
 		}
 	}
 	return nil, err
+}
+
+// opened returns the sources that can be read.
+func opened(ctx context.Context, sources []tuf.Source) []tuf.Source {
+	return slices.DeleteFunc(sources, func(src tuf.Source) bool {
+		p, ok := src.(tuf.Prefetcher)
+		return ok && p.Open(ctx) != nil
+	})
 }

@@ -76,7 +76,11 @@ func hang(ref registrystore.Reference, a *registrystore.Artifact, attached []*re
 		}
 	}
 	for _, r := range attached {
-		byDigest[r.Digest] = newNode(ref, r.Digest, r.MediaType, r.ArtifactType)
+		n := newNode(ref, r.Digest, r.MediaType, r.ArtifactType)
+		if r.IsAttachment {
+			n.Attachment = hintOf(r)
+		}
+		byDigest[r.Digest] = n
 	}
 	for _, r := range attached {
 		subject := byDigest[r.Subject]
@@ -109,16 +113,17 @@ func platform(p *ocispec.Platform) string {
 // MarshalJSON writes the tree as one line; what is absent is null.
 func (n *Node) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Reference    string   `json:"reference"`
-		Digest       string   `json:"digest"`
-		MediaType    string   `json:"mediaType"`
-		ArtifactType *string  `json:"artifactType"`
-		Platform     *string  `json:"platform"`
-		Results      []Result `json:"results"`
-		Manifests    []*Node  `json:"manifests"`
-		Referrers    []*Node  `json:"referrers"`
+		Reference    string          `json:"reference"`
+		Digest       string          `json:"digest"`
+		MediaType    string          `json:"mediaType"`
+		ArtifactType *string         `json:"artifactType"`
+		Attachment   *AttachmentHint `json:"attachment"`
+		Platform     *string         `json:"platform"`
+		Results      []Result        `json:"results"`
+		Manifests    []*Node         `json:"manifests"`
+		Referrers    []*Node         `json:"referrers"`
 	}{
-		n.Reference.String(), n.Digest.String(), n.MediaType, orNull(n.ArtifactType), orNull(n.Platform),
+		n.Reference.String(), n.Digest.String(), n.MediaType, orNull(n.ArtifactType), n.Attachment, orNull(n.Platform),
 		notNil(n.Decision.Results), notNil(n.Manifests), notNil(n.Referrers),
 	})
 }

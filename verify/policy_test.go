@@ -171,7 +171,6 @@ func TestPolicyProblems(t *testing.T) {
 		"same name":           {rule("{name: x, scope: '*', require: []}\n  - {name: x, scope: r.example/a, require: []}"), "6", "the name stands twice, first on line 5"},
 		"publisher's name":    {"version: 1\npublishers:\n  ../x: {root: roots/a.json, repositories: [r.example/t]}\nrules: []\n", "3", "is no name of a publisher"},
 		"publisher's field":   {"version: 1\npublishers:\n  a: {root: roots/a.json, repository: [r.example/t]}\nrules: []\n", "3", `did you mean "repositories"?`},
-		"no repositories":     {"version: 1\npublishers:\n  a: {root: roots/a.json}\nrules: []\n", "3", "repositories is missing"},
 		"bad repository":      {"version: 1\npublishers:\n  a: {root: roots/a.json, repositories: [trust]}\nrules: []\n", "3", "no registry is assumed"},
 		"no root file":        {"version: 1\npublishers:\n  a: {root: roots/absent.json, repositories: [r.example/t]}\nrules: []\n", "3", "no such file"},
 		"root is none":        {"version: 1\npublishers:\n  a: {root: policy.yaml, repositories: [r.example/t]}\nrules: []\n", "3", "no usable root file"},

@@ -65,9 +65,6 @@ func (d *document) sources(n *yaml.Node) []source {
 		for _, r := range f.list("repositories") {
 			s.repositories = append(s.repositories, d.text(r, "repositories"))
 		}
-		if s.root != "" && len(s.repositories) == 0 {
-			d.fail(value, "publisher %s: repositories is missing: where is its metadata to be found?", name)
-		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b source) int { return a.line - b.line })

@@ -37,6 +37,8 @@ type session struct {
 	// something is withdrawn, and nothing else.
 	last  *tuf.Client
 	notes []string
+	// attached are the sources of attachments, if the client is current by them.
+	attached []tuf.Source
 }
 
 // update makes the client current: from memory where policy lets it, else by
@@ -45,6 +47,8 @@ func (s *session) update(ctx context.Context) {
 	switch {
 	case s.state == nil:
 		return // could not be loaded, s.err says why
+	case len(s.pin.Repositories) == 0:
+		s.remember(ctx)
 	case !s.offline && s.maxAge > 0 && s.byDigest && s.young() && s.remember(ctx):
 		return
 	case !s.offline || s.hasLayouts():

@@ -44,8 +44,13 @@ func (r Result) text(b *strings.Builder) {
 		line(b, "    origin %s of publisher %s, root version %d, timestamp version %d", o.Target, o.Publisher, o.RootVersion, o.TimestampVersion)
 	}
 	if r.TimestampVersion > 0 {
-		line(b, "    root version %d, timestamp version %d, expires %s, from %s", r.RootVersion, r.TimestampVersion, metadata.FormatTime(r.Expires), r.Source)
+		line(b, "    %s", r.freshness())
 	}
+}
+
+// freshness says how old the publisher's metadata is, and where it came from.
+func (r Result) freshness() string {
+	return fmt.Sprintf("root version %d, timestamp version %d, expires %s, from %s", r.RootVersion, r.TimestampVersion, metadata.FormatTime(r.Expires), r.Source)
 }
 
 // line writes one line, whatever stands in the arguments.

@@ -21,9 +21,12 @@ type Node struct {
 	MediaType    string
 	ArtifactType string // "" for what an index lists: that is not read
 	Platform     string // what an index says that it is for, "linux/arm64"; else ""
-	Decision     Decision
-	Manifests    []*Node // of an index, in its order; those of an index in an index are not followed
-	Referrers    []*Node // sorted by artifact type
+	// Attachment is what a trust attachment says of itself; nil for all else.
+	// Nobody vouches for it, and no decision is made about it.
+	Attachment *AttachmentHint
+	Decision   Decision
+	Manifests  []*Node // of an index, in its order; those of an index in an index are not followed
+	Referrers  []*Node // sorted by artifact type
 }
 
 // Tree lists what belongs to an artifact, an index's manifests and all that
@@ -36,6 +39,7 @@ func (v *Verifier) Tree(ctx context.Context, ref registrystore.Reference) (*Node
 	if err != nil {
 		return nil, err
 	}
+	v.name(top)
 	return top, v.decide(ctx, top)
 }
 
@@ -59,7 +63,7 @@ func (v *Verifier) VerifyRecursive(ctx context.Context, refs ...registrystore.Re
 	var out []Decision
 	for i, top := range trees {
 		v.complete(top, failed[i])
-		for _, n := range top.all() {
+		for _, n := range top.decided() {
 			out = append(out, n.Decision)
 		}
 	}
@@ -70,7 +74,7 @@ func (v *Verifier) VerifyRecursive(ctx context.Context, refs ...registrystore.Re
 func (v *Verifier) decide(ctx context.Context, trees ...*Node) error {
 	var nodes []*Node
 	for _, top := range trees {
-		nodes = append(nodes, top.all()...)
+		nodes = append(nodes, top.decided()...)
 	}
 	refs := make([]registrystore.Reference, len(nodes))
 	for i, n := range nodes {
@@ -129,6 +133,11 @@ func (n *Node) all() []*Node {
 	return out
 }
 
+// decided are those of all that somebody can vouch for.
+func (n *Node) decided() []*Node {
+	return slices.DeleteFunc(n.all(), func(n *Node) bool { return n.Attachment != nil })
+}
+
 func (n *Node) below() []*Node { return slices.Concat(n.Manifests, n.Referrers) }
 
 // Text draws the tree for people: a line for each artifact, and below it one
@@ -156,6 +165,9 @@ func (n *Node) draw(b *strings.Builder, first, rest string) {
 			text += " (" + claimsText(r.Claims) + ")"
 		}
 		line(b, "%s", text)
+		if first == "" && r.TimestampVersion > 0 { // once: it is the same below
+			line(b, "%s     %s", bar, r.freshness())
+		}
 	}
 	for i, child := range below {
 		if i == len(below)-1 {
@@ -175,6 +187,9 @@ func (n *Node) kind() string {
 	}
 	if n.Platform != "" {
 		out += " for " + n.Platform
+	}
+	if n.Attachment != nil {
+		out += n.Attachment.text()
 	}
 	return out
 }

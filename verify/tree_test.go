@@ -48,6 +48,7 @@ func TestTree(t *testing.T) {
 			require.Equal(t, at+":1.0  application/vnd.oci.image.manifest.v1+json\n"+
 				"│   "+image.Digest.String()+"\n"+
 				"│   wabbit: ok: vouched for by releases, 0 s ago\n"+
+				"│     root version 1, timestamp version 4, expires 2026-11-25T12:00:00Z, from registry\n"+
 				"└── "+at+"@"+sbom.Digest.String()+"  application/vnd.cyclonedx+json\n"+
 				"    │   wabbit: ok: vouched for by releases, 0 s ago (tool=syft)\n"+
 				"    └── "+at+"@"+scan.Digest.String()+"  application/vnd.example.scan\n"+

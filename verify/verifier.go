@@ -72,11 +72,18 @@ const parallel = 32
 // asked about together: each tag costs one request, and each publisher one
 // for each of its repositories, in one round while nothing changed. A
 // publisher's word about digests alone that is younger than max-age costs
-// none. What could not be found out is no error but an undecided decision.
+// none. Where a publisher's repositories do not suffice, what is attached to
+// the artifacts is read. What could not be found out is no error but an
+// undecided decision.
 func (v *Verifier) Verify(ctx context.Context, refs ...registrystore.Reference) ([]Decision, error) {
+	_, out, err := v.verify(ctx, refs)
+	return out, err
+}
+
+func (v *Verifier) verify(ctx context.Context, refs []registrystore.Reference) (*inquiry, []Decision, error) {
 	for _, ref := range refs {
 		if ref.Tag == "" && ref.Digest == "" {
-			return nil, fmt.Errorf("%w: %s names no tag and no digest", registrystore.ErrReference, ref)
+			return nil, nil, fmt.Errorf("%w: %s names no tag and no digest", registrystore.ErrReference, ref)
 		}
 	}
 	q := v.inquire(refs)
@@ -86,12 +93,15 @@ func (v *Verifier) Verify(ctx context.Context, refs ...registrystore.Reference) 
 		q.ask(ctx)
 		answers = q.answers(ctx)
 	}
+	if q.askAttachments(ctx, answers) {
+		answers = q.answers(ctx)
+	}
 	q.commit(answers)
 	out := make([]Decision, len(refs))
 	for i, s := range q.subjects {
 		out[i] = v.decision(s, answers[i], q.notes(s))
 	}
-	return out, nil
+	return q, out, nil
 }
 
 // inquiry is one call of Verify.

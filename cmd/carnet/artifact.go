@@ -74,6 +74,9 @@ func (c *command) artifact(ctx context.Context, ref registrystore.Reference, as 
 	}
 	graph, err := repo.ReferrerGraph(ctx, from...)
 	for _, r := range graph {
+		if r.IsAttachment {
+			continue // evidence vouches for itself, or for nothing
+		}
 		out = append(out, tuf.Artifact{Name: name, Digest: r.Digest, Size: r.Size, MediaType: r.MediaType, ArtifactType: r.ArtifactType})
 	}
 	return out, err

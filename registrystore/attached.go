@@ -1,0 +1,76 @@
+package registrystore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// Attachments reads what is attached to subject as evidence for the
+// publisher with that id: what stands under the tag for it, and what lists of
+// referrers name, for tools that copy referrers leave their tags behind. Two
+// rounds at most. At most metadata.MaxAttachments are read, those first that
+// claim to be this publisher's, and newer: others cost nothing. What cannot
+// be read, or is something else, is told in notes.
+func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id string) (out []*Attachment, notes []error) {
+	var tagged *Attachment
+	var tagErr, listErr error
+	var listed []ocispec.Descriptor
+	var g errgroup.Group
+	g.Go(func() error {
+		tagged, tagErr = a.readAttachment(ctx, subject, AttachmentTag(subject, id))
+		return nil
+	})
+	g.Go(func() error {
+		listed, listErr = a.backend.claimed(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject})
+		return nil
+	})
+	_ = g.Wait()
+	if tagged != nil {
+		out = append(out, tagged)
+	} else if !isAbsent(tagErr) {
+		notes = append(notes, tagErr)
+	}
+	if listErr != nil {
+		notes = append(notes, listErr)
+	}
+	more, failed := a.readListed(ctx, subject, id, listed, tagged)
+	return append(out, more...), append(notes, failed...)
+}
+
+// readListed reads the candidates of a list, at once.
+func (a *Artifacts) readListed(ctx context.Context, subject digest.Digest, id string, listed []ocispec.Descriptor, but *Attachment) ([]*Attachment, []error) {
+	listed = candidates(listed, id, but)
+	found, errs := make([]*Attachment, len(listed)), make([]error, len(listed))
+	var g errgroup.Group
+	for i, d := range listed {
+		g.Go(func() error { found[i], errs[i] = a.readAttachment(ctx, subject, d.Digest.String()); return nil })
+	}
+	_ = g.Wait()
+	found = slices.DeleteFunc(found, func(f *Attachment) bool { return f == nil })
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil || isAbsent(err) })
+	return found, errs
+}
+
+// candidates picks what is read of a list.
+func candidates(listed []ocispec.Descriptor, id string, but *Attachment) []ocispec.Descriptor {
+	seen := map[digest.Digest]bool{}
+	most := metadata.MaxAttachments
+	if but != nil {
+		seen[but.Digest] = true
+		most--
+	}
+	listed = slices.DeleteFunc(listed, func(d ocispec.Descriptor) bool {
+		maybe, _ := isTrust(d, id)
+		drop := !maybe || seen[d.Digest] || !isSHA256(d.Digest) || d.Size > metadata.MaxManifest
+		seen[d.Digest] = true
+		return drop
+	})
+	slices.SortStableFunc(listed, newestFirst(id))
+	return listed[:min(len(listed), most)]
+}

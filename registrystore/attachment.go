@@ -1,0 +1,164 @@
+package registrystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// Attachment is evidence that travels with an artifact: files of one
+// publisher, in a referrer of the artifact (docs/spec.md, "Trust
+// attachment"). It is a [tuf.Prefetcher], and no more than that: a client
+// believes nothing of it that it would not believe of a repository.
+type Attachment struct {
+	// Digest is the manifest's.
+	Digest digest.Digest
+	trust  *Trust
+}
+
+// AttachmentTag returns the tag of the attachment by which the publisher with
+// that id vouches for subject.
+func AttachmentTag(subject digest.Digest, id string) string {
+	return trustTags(subject) + PublisherHash(id)
+}
+
+// trustTags is what the tags of all attachments of subject begin with.
+func trustTags(subject digest.Digest) string {
+	return metadata.TagPrefixTrust + subject.Encoded() + "."
+}
+
+// PublisherHash stands for a publisher's id, which may hold what no tag can:
+// the first 12 digits of its SHA-256.
+func PublisherHash(id string) string { return digest.FromString(id).Encoded()[:12] }
+
+// encodeAttachment writes the evidence p for subject as a manifest. Equal
+// evidence gives equal bytes.
+func encodeAttachment(subject ocispec.Descriptor, id string, p *tuf.Publication) ([]byte, error) {
+	if len(p.Roots) == 0 || p.IsDraft() {
+		return nil, fmt.Errorf("an attachment needs a root and a timestamp")
+	}
+	return encodeManifest(ocispec.Manifest{
+		ArtifactType: metadata.ArtifactTypeTrust,
+		Subject:      &ocispec.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
+		Annotations: map[string]string{
+			metadata.AnnotationPublisher: PublisherHash(id),
+			metadata.AnnotationVersion:   fmt.Sprintf("%012d.%012d", p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version),
+		},
+	}, p)
+}
+
+// decodeAttachment reads a manifest that claims to be an attachment of
+// subject, as far as its form goes. Every error wraps tuf.ErrUnreadable.
+func decodeAttachment(subject digest.Digest, raw []byte) (*tuf.Publication, error) {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%w: %w", tuf.ErrUnreadable, err)
+	}
+	if m.SchemaVersion != 2 || m.ArtifactType != metadata.ArtifactTypeTrust || len(m.Layers) > maxLayers {
+		return nil, fmt.Errorf("%w: artifact type %.100q with %d layers is no trust attachment", tuf.ErrUnreadable, m.ArtifactType, len(m.Layers))
+	}
+	if m.Subject == nil || m.Subject.Digest != subject {
+		return nil, fmt.Errorf("%w: it is attached to something else", tuf.ErrUnreadable)
+	}
+	return decodeFiles(m.Layers, false)
+}
+
+// readAttachment reads an attachment by tag or digest.
+func (a *Artifacts) readAttachment(ctx context.Context, subject digest.Digest, ref string) (*Attachment, error) {
+	desc, raw, err := a.backend.manifest(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodeAttachment(subject, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: trust attachment %s: %w", a.name, desc.Digest, err)
+	}
+	t := a.files()
+	t.state = p
+	t.remember(p)
+	return &Attachment{Digest: desc.Digest, trust: t}, nil
+}
+
+// files opens the repository for the files of attachments.
+func (a *Artifacts) files() *Trust {
+	t := &Trust{backend: a.backend, name: a.name, bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{}}
+	if _, ok := a.backend.(*layoutBackend); !ok {
+		t.cache, t.remote = a.cache, true
+	}
+	return t
+}
+
+func (a *Attachment) String() string {
+	return fmt.Sprintf("%s: trust attachment %.19s", a.trust.name, a.Digest)
+}
+
+// Publication returns what the attachment lists, believed by nobody.
+func (a *Attachment) Publication() *tuf.Publication { return a.trust.state }
+
+// Open asks nothing: an attachment was read when it was found.
+func (a *Attachment) Open(context.Context) error { return nil }
+
+// Prefetch fetches what an update will ask for, in one parallel batch. All
+// that an attachment holds is there because a search visits it.
+func (a *Attachment) Prefetch(ctx context.Context, want tuf.Want) {
+	ctx, cancel := half(ctx)
+	defer cancel()
+	p := a.trust.state
+	roles := p.Roles
+	files := a.trust.wanted(tuf.Want{AfterRoot: want.AfterRoot, Has: want.Has})
+	size := int64(0)
+	for _, f := range roles[:min(len(roles), metadata.MaxPrefetches)] {
+		if size += f.Length; size <= metadata.MaxPrefetch && !want.Has(f.Role, f.Digest.Encoded()) {
+			files = append(files, f)
+		}
+	}
+	a.trust.fetchAll(ctx, files)
+}
+
+// Timestamp returns the attached timestamp.
+func (a *Attachment) Timestamp(ctx context.Context) ([]byte, error) { return a.trust.Timestamp(ctx) }
+
+// File returns an attached file, or one that the repository has by its hash.
+func (a *Attachment) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	return a.trust.File(ctx, role, want)
+}
+
+// Root returns an attached root.
+func (a *Attachment) Root(ctx context.Context, version int64) ([]byte, error) {
+	return a.trust.Root(ctx, version)
+}
+
+// isTrust reports whether a listed referrer may be an attachment of the
+// publisher, by its unsigned hints; sure, whether they name the publisher. Some
+// registries tell neither artifact types nor annotations.
+func isTrust(d ocispec.Descriptor, id string) (maybe, sure bool) {
+	hint := d.Annotations[metadata.AnnotationPublisher]
+	sure = hint == PublisherHash(id)
+	typed := slices.Contains([]string{metadata.ArtifactTypeTrust, ocispec.MediaTypeEmptyJSON, ""}, d.ArtifactType)
+	return typed && (sure || hint == ""), sure
+}
+
+// newestFirst orders candidates: those that name the publisher first, and of
+// these the ones that claim to be newer.
+func newestFirst(id string) func(a, b ocispec.Descriptor) int {
+	return func(a, b ocispec.Descriptor) int {
+		_, x := isTrust(a, id)
+		_, y := isTrust(b, id)
+		if x != y {
+			return map[bool]int{true: -1, false: 1}[x]
+		}
+		return strings.Compare(b.Annotations[metadata.AnnotationVersion], a.Annotations[metadata.AnnotationVersion])
+	}
+}
+
+// isAbsent reports whether err only says that something is not there.
+func isAbsent(err error) bool { return errors.Is(err, ErrNotFound) }

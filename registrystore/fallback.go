@@ -1,0 +1,219 @@
+package registrystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/carnet-project/carnet/metadata"
+)
+
+// Where a registry has no referrers API, a tag of the subject's digest names
+// an index of its referrers (OCI Distribution 1.1, "Referrers Tag Schema").
+// Registries honour no conditional PUT, so the last of two writers takes the
+// other's entry away. Against that stands an order: an attachment is pushed
+// under a tag of its own first; then the index is written; then whoever wrote
+// it lists the tags and reads the index once more, and writes again if an
+// attachment is missing. The last who writes sees the tags of all who wrote
+// before, so no attachment is missing in the end. Referrers without a tag of
+// their own are looked after by reading once more, later.
+
+// fallbackTag is the tag of the index of subject's referrers.
+func fallbackTag(subject digest.Digest) string {
+	return subject.Algorithm().String() + "-" + subject.Encoded()
+}
+
+// maxLinks is how often the index is written until it holds everything.
+const maxLinks = 64
+
+// link puts referrers into the fallback index of their subject, if the
+// registry has no referrers API, and takes gone out of it.
+func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []ocispec.Descriptor, gone digest.Digest) error {
+	op := "link referrers of " + subject.String()
+	if hasAPI, err := b.hasReferrersAPI(ctx, subject); hasAPI || err != nil {
+		return b.wrap(op, err)
+	}
+	garbage := map[string]bool{} // tags of what is no attachment
+	for n := range maxLinks {
+		index, err := b.fallback(ctx, subject)
+		if err != nil {
+			return err
+		}
+		lost, err := b.lost(ctx, subject, index, garbage)
+		if err != nil {
+			return err
+		}
+		wanted, complete := merged(index, slices.Concat(refs, lost), gone)
+		if complete {
+			return nil
+		}
+		if n > 0 { // somebody else writes
+			if err := sleep(ctx, rand.N(100*time.Millisecond)); err != nil {
+				return b.wrap(op, err)
+			}
+		}
+		if err := b.pushFallback(ctx, subject, wanted); err != nil {
+			return err
+		}
+		if err := sleep(ctx, settling(refs)); err != nil {
+			return b.wrap(op, err)
+		}
+	}
+	return b.wrap(op, errors.New("others write the index of referrers all the time: run the command again"))
+}
+
+// settling is how long a writer waits before it looks whether another writer
+// took away what no tag could bring back.
+func settling(refs []ocispec.Descriptor) time.Duration {
+	if slices.ContainsFunc(refs, func(d ocispec.Descriptor) bool { return d.ArtifactType != metadata.ArtifactTypeTrust }) {
+		return 100*time.Millisecond + rand.N(100*time.Millisecond)
+	}
+	return 0
+}
+
+// merged returns the index with what it lacks of refs and without gone, and
+// whether it lacked nothing.
+func merged(index, refs []ocispec.Descriptor, gone digest.Digest) (wanted []ocispec.Descriptor, complete bool) {
+	wanted = slices.DeleteFunc(slices.Clone(index), func(d ocispec.Descriptor) bool { return d.Digest == gone })
+	complete = true
+	for _, r := range refs {
+		if !lists(wanted, r.Digest) {
+			wanted, complete = append(wanted, r), false
+		}
+	}
+	return wanted, complete
+}
+
+func lists(index []ocispec.Descriptor, d digest.Digest) bool {
+	return slices.ContainsFunc(index, func(e ocispec.Descriptor) bool { return e.Digest == d })
+}
+
+func (b *remoteBackend) pushFallback(ctx context.Context, subject digest.Digest, list []ocispec.Descriptor) error {
+	raw, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: list})
+	if err != nil {
+		return err
+	}
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	return b.pushManifest(ctx, fallbackTag(subject), desc, raw, false)
+}
+
+// hasReferrersAPI asks once for a repository.
+func (b *remoteBackend) hasReferrersAPI(ctx context.Context, subject digest.Digest) (bool, error) {
+	b.mu.Lock()
+	known := b.api
+	b.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	err := b.plain.Referrers(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject}, "", func([]ocispec.Descriptor) error { return nil })
+	if err != nil && !errors.Is(err, errdef.ErrUnsupported) {
+		return false, err
+	}
+	b.noteAPI(err == nil)
+	return err == nil, nil
+}
+
+func (b *remoteBackend) noteAPI(has bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.api = &has
+}
+
+// fallback reads the index of subject's referrers; none is as an empty one.
+func (b *remoteBackend) fallback(ctx context.Context, subject digest.Digest) ([]ocispec.Descriptor, error) {
+	_, raw, err := b.manifest(ctx, fallbackTag(subject))
+	if isAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return nil, b.wrap("read "+fallbackTag(subject), fmt.Errorf("%w: %w", ErrCorrupt, err))
+	}
+	return index.Manifests, nil
+}
+
+// lost returns the attachments of subject that have a tag while the index
+// names none of their publisher.
+func (b *remoteBackend) lost(ctx context.Context, subject digest.Digest, index []ocispec.Descriptor, garbage map[string]bool) ([]ocispec.Descriptor, error) {
+	tags, err := b.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, d := range index {
+		listed[trustTags(subject)+d.Annotations[metadata.AnnotationPublisher]] = d.ArtifactType == metadata.ArtifactTypeTrust
+	}
+	tags = slices.DeleteFunc(tags, func(t string) bool {
+		hash, ok := strings.CutPrefix(t, trustTags(subject))
+		return !ok || !isHex12(hash) || listed[t] || garbage[t]
+	})
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	tags = tags[:min(len(tags), maxReferrers)]
+	found := make([]ocispec.Descriptor, len(tags))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, tag := range tags {
+		g.Go(func() (err error) { found[i], err = b.taggedAttachment(gctx, subject, tag); return err })
+	}
+	err = g.Wait()
+	for i, d := range found {
+		garbage[tags[i]] = d.Digest == ""
+	}
+	return slices.DeleteFunc(found, func(d ocispec.Descriptor) bool { return d.Digest == "" }), err
+}
+
+func (b *remoteBackend) taggedAttachment(ctx context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, error) {
+	desc, raw, err := b.manifest(ctx, tag)
+	if isAbsent(err) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt) {
+		return ocispec.Descriptor{}, nil // of a tag that moves, or of garbage
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if _, err := decodeAttachment(subject, raw); err != nil {
+		return ocispec.Descriptor{}, nil
+	}
+	d, err := listing(desc, raw)
+	if err != nil || d.Annotations[metadata.AnnotationPublisher] != strings.TrimPrefix(tag, trustTags(subject)) {
+		return ocispec.Descriptor{}, nil
+	}
+	return d, nil
+}
+
+// claimed asks for both kinds of lists at once: which of them a registry has
+// is not known.
+func (b *remoteBackend) claimed(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	var byAPI, byTag []ocispec.Descriptor
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := b.plain.Referrers(gctx, subject, "", func(page []ocispec.Descriptor) error {
+			if byAPI = append(byAPI, page...); len(byAPI) > maxReferrers {
+				return fmt.Errorf("%w: more than %d referrers", ErrTooLarge, maxReferrers)
+			}
+			return nil
+		})
+		if err == nil || errors.Is(err, errdef.ErrUnsupported) {
+			b.noteAPI(err == nil)
+			return nil
+		}
+		return b.wrap("list referrers of "+subject.Digest.String(), err)
+	})
+	g.Go(func() (err error) { byTag, err = b.fallback(gctx, subject.Digest); return err })
+	err := g.Wait()
+	return append(byAPI, byTag...), err
+}

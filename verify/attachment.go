@@ -1,0 +1,295 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// maxAttachmentsAsked bounds for how many artifacts of one call attachments
+// are looked for: those of one publisher help each other.
+const maxAttachmentsAsked = 64
+
+// askAttachments reads what is attached to artifacts about which a publisher's
+// repositories did not suffice. It reports whether anybody's metadata changed
+// by it. Attachments are evidence: the same client verifies them, from the
+// same pinned root and by the same rollback state.
+func (q *inquiry) askAttachments(ctx context.Context, answers [][]Result) bool {
+	wanted := map[string][]*subject{}
+	for i, s := range q.subjects {
+		if !s.asks() {
+			continue
+		}
+		for j, want := range s.rule.leaves() {
+			for _, name := range []string{want.Publisher, want.OriginFrom} {
+				if ses := q.sessions[name]; ses != nil && s.needsAttachment(q, ses, answers[i][j]) {
+					wanted[name] = append(wanted[name], s)
+				}
+			}
+		}
+	}
+	var g errgroup.Group
+	for name, subjects := range wanted {
+		g.Go(func() error { q.sessions[name].attachments(ctx, q.v, subjects); return nil })
+	}
+	_ = g.Wait()
+	for name := range wanted {
+		if q.sessions[name].source == FromAttachment {
+			return true
+		}
+	}
+	return false
+}
+
+// needsAttachment reports whether what is attached to s could say more than
+// the publisher's repositories did.
+func (s *subject) needsAttachment(q *inquiry, ses *session, r Result) bool {
+	if ses.state == nil || q.v.opts.Offline && !s.ref.IsLayout() || s.location.digest == "" && s.ref.Digest == "" {
+		return false
+	}
+	if ses.err != nil {
+		return true
+	}
+	old := r.Reason == Stale || r.Reason == Expired || r.Reason == Unreachable && s.location.err == nil
+	return !r.Satisfied && (old || ses.source == FromCache)
+}
+
+// attachments updates the session from what is attached to the subjects. What
+// the repositories gave stays where attachments do not give more.
+func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subject) {
+	found := s.findAttachments(ctx, v, subjects)
+	if len(found) == 0 {
+		return
+	}
+	was := *s
+	var sources []tuf.Source
+	if _, err := s.state.Get(metadata.RoleTimestamp); err == nil {
+		sources = append(sources, &remembered{s.state})
+	}
+	for _, a := range found {
+		sources = append(sources, a)
+	}
+	err := s.refresh(ctx, sources)
+	if err == nil {
+		err = s.behind(was.last)
+	}
+	if err != nil {
+		notes := append(s.notes, fmt.Sprintf("%s: what is attached does not help: %v", s.pin.Name, err))
+		*s = was
+		s.notes = notes
+		return
+	}
+	s.source, s.err, s.attached = FromAttachment, nil, sources
+}
+
+// behind fails if an expired publication that a repository has is newer than
+// what the client took: then that is held back from this verifier.
+func (s *session) behind(last *tuf.Client) error {
+	if last == nil || last.Timestamp() == nil || last.Root().Version > s.client.Root().Version {
+		return nil
+	}
+	if was, now := last.Timestamp().Version, s.client.Timestamp().Version; last.Root().Version == s.client.Root().Version && now < was {
+		return &tuf.RollbackError{File: metadata.RoleTimestamp, Trusted: was, Offered: now}
+	}
+	return nil
+}
+
+// findAttachments looks for attachments, for all subjects at once.
+func (s *session) findAttachments(ctx context.Context, v *Verifier, subjects []*subject) []*registrystore.Attachment {
+	subjects = subjects[:min(len(subjects), maxAttachmentsAsked)]
+	lists, notes := make([][]*registrystore.Attachment, len(subjects)), make([][]error, len(subjects))
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for i, sub := range subjects {
+		g.Go(func() error {
+			repo, err := v.opts.Registries.Artifacts(sub.ref.Repository)
+			if err != nil {
+				notes[i] = []error{err}
+				return nil
+			}
+			d := sub.location.digest
+			if d == "" {
+				d = sub.ref.Digest
+			}
+			lists[i], notes[i] = repo.Attachments(ctx, d, s.id)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	for _, n := range slices.Concat(notes...) {
+		s.notes = append(s.notes, s.pin.Name+": "+n.Error())
+	}
+	return distinct(slices.Concat(lists...))
+}
+
+func distinct(list []*registrystore.Attachment) []*registrystore.Attachment {
+	seen := map[digest.Digest]bool{}
+	return slices.DeleteFunc(list, func(a *registrystore.Attachment) bool {
+		was := seen[a.Digest]
+		seen[a.Digest] = true
+		return was
+	})
+}
+
+// remembered offers what was trusted last as a source among others: an
+// attachment that is older than what was seen is no rollback then, and can
+// still give the files that did not change since.
+type remembered struct{ state *State }
+
+func (r *remembered) String() string { return "what was seen before" }
+
+func (r *remembered) Root(context.Context, int64) ([]byte, error) {
+	return nil, fmt.Errorf("%w: roots are not remembered", tuf.ErrNotFound)
+}
+
+func (r *remembered) Timestamp(context.Context) ([]byte, error) {
+	return r.state.Get(metadata.RoleTimestamp)
+}
+
+func (r *remembered) File(_ context.Context, role string, _ metadata.MetaFile) ([]byte, error) {
+	return r.state.Get(role)
+}
+
+// Evidence is what a publisher's word about an artifact rests on: what a
+// trust attachment holds (docs/spec.md, "Trust attachment").
+type Evidence struct {
+	Publisher string // the verifier's own name for it
+	ID        string
+	Files     *tuf.Publication // with their bytes
+}
+
+// VerifyWithEvidence is [Verifier.Verify] for one reference. If it is allowed,
+// it also returns the evidence of every publisher whose word counted, in the
+// order of the rule: all roots, timestamp, snapshot, targets and the role
+// files that a search visits for one of the paths, those included that vouch
+// for nothing, and what was looked up to decide. Missing roots are asked for.
+func (v *Verifier) VerifyWithEvidence(ctx context.Context, ref registrystore.Reference, paths ...string) (Decision, []Evidence, error) {
+	q, decisions, err := v.verify(ctx, []registrystore.Reference{ref})
+	if err != nil {
+		return Decision{}, nil, err
+	}
+	d := decisions[0]
+	if !d.Allowed() {
+		return d, nil, nil
+	}
+	var out []Evidence
+	for _, r := range d.Results {
+		s := q.sessions[r.Publisher]
+		if s == nil || s.err != nil || !r.Satisfied || slices.ContainsFunc(out, func(e Evidence) bool { return e.Publisher == r.Publisher }) {
+			continue
+		}
+		e := Evidence{Publisher: r.Publisher, ID: s.id}
+		want := append(slices.Clone(paths), r.Target)
+		if r.Origin != nil {
+			want = append(want, r.Origin.Target)
+		}
+		if e.Files, err = s.evidence(ctx, withDigest(want, r.SignedDigest)); err != nil {
+			return d, nil, fmt.Errorf("the evidence of %s: %w", r.Publisher, err)
+		}
+		out = append(out, e)
+	}
+	return d, out, nil
+}
+
+// withDigest adds to each path the one of the same name with the digest.
+func withDigest(paths []string, d digest.Digest) []string {
+	var out []string
+	for _, text := range paths {
+		out = append(out, text)
+		if p, err := metadata.ParsePath(text); err == nil && d != "" {
+			out = append(out, metadata.DigestPath(p.Name, d))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// evidence gathers the files on which an answer about the paths rests.
+func (s *session) evidence(ctx context.Context, paths []string) (*tuf.Publication, error) {
+	roles := map[string]bool{}
+	for _, path := range paths {
+		f, err := s.client.Lookup(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		for _, role := range f.Visited {
+			roles[role] = true
+		}
+	}
+	p := &tuf.Publication{
+		Timestamp: tuf.NewFile(metadata.RoleTimestamp, 0, s.client.Timestamp().Raw),
+		Snapshot:  tuf.NewFile(metadata.RoleSnapshot, s.client.Snapshot().Version, s.client.Snapshot().Raw),
+	}
+	for role := range roles {
+		f := s.client.RoleFile(role)
+		p.Add(tuf.NewFile(role, f.Version, f.Raw))
+	}
+	slices.SortFunc(p.Roles, func(a, b tuf.File) int { return strings.Compare(a.Role, b.Role) })
+	if err := s.addRoots(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, tuf.PackRoots(ctx, p, nil)
+}
+
+// addRoots adds the chain of roots to p: from the first that any source has,
+// else from the pinned one, to the trusted one.
+func (s *session) addRoots(ctx context.Context, p *tuf.Publication) error {
+	pinned, err := OpenRoot(s.pin.Root)
+	if err != nil {
+		return err
+	}
+	sources := s.attached
+	if sources == nil && pinned.Version < s.client.Root().Version || pinned.Version > 1 {
+		more, err := s.open()
+		if err != nil {
+			return err
+		}
+		sources = append(opened(ctx, more), sources...)
+	}
+	chain := []*metadata.File{pinned}
+	for f := pinned; f.Version < s.client.Root().Version; chain = append(chain, f) {
+		if f.Version+1 == s.client.Root().Version {
+			f = s.client.Root()
+		} else if f, err = nextRoot(ctx, f, sources); err != nil {
+			return err
+		}
+	}
+	for first := pinned; first.Version > 1; {
+		before := previousRoot(ctx, first, sources)
+		if before == nil {
+			break
+		}
+		chain, first = append([]*metadata.File{before}, chain...), before
+	}
+	for _, f := range chain {
+		p.Add(tuf.NewFile(metadata.RoleRoot, f.Version, f.Raw))
+	}
+	return nil
+}
+
+// previousRoot returns a root before f that f follows, for verifiers that
+// pinned it; nil if no source has one.
+func previousRoot(ctx context.Context, f *metadata.File, sources []tuf.Source) *metadata.File {
+	for _, s := range sources {
+		raw, err := s.Root(ctx, f.Version-1)
+		if err != nil {
+			continue
+		}
+		before, err := OpenRoot(raw)
+		if err != nil || before.Version != f.Version-1 {
+			continue
+		}
+		if _, err := tuf.NextRoot(before, f.Raw); err == nil {
+			return before
+		}
+	}
+	return nil
+}
