@@ -14,7 +14,7 @@ import (
 func (r *Repository) accept(ctx context.Context, base *revision, pub *Publication) (*metadata.File, error) {
 	store := MemoryStore{metadata.RoleSnapshot: base.snapshot.Raw}
 	c, err := NewClient(Options{
-		Root: base.root.Raw, Store: store, Sources: []Source{&held{pub, r.opts.Journal}}, Now: r.opts.Now(), AllowExpired: true,
+		Root: base.root.Raw, Store: store, Sources: []Source{&held{pub: pub, journal: r.opts.Journal}}, Now: r.opts.Now(), AllowExpired: true,
 	})
 	if err != nil {
 		return nil, err
@@ -83,6 +83,7 @@ func acceptFile(ctx context.Context, c *Client, role string) (*metadata.Targets,
 type held struct {
 	pub     *Publication
 	journal Journal
+	roots   map[int64][]byte // of the root pack, once it was read
 }
 
 func (h *held) String() string { return "the publication in the making" }
@@ -100,15 +101,19 @@ func (h *held) Root(ctx context.Context, version int64) ([]byte, error) {
 }
 
 func (h *held) packed(ctx context.Context, version int64) ([]byte, error) {
-	raw, err := h.journal.Fetch(ctx, h.pub.RootPack)
-	if err != nil {
-		return nil, err
+	if h.roots == nil {
+		raw, err := h.journal.Fetch(ctx, h.pub.RootPack)
+		if err != nil {
+			return nil, err
+		}
+		if h.roots, err = UnpackRoots(raw); err != nil {
+			return nil, err
+		}
 	}
-	roots, err := UnpackRoots(raw)
-	if err == nil && roots[version] == nil {
-		err = fmt.Errorf("%w: root version %d", ErrNotFound, version)
+	if h.roots[version] == nil {
+		return nil, fmt.Errorf("%w: root version %d", ErrNotFound, version)
 	}
-	return roots[version], err
+	return h.roots[version], nil
 }
 
 func (h *held) Timestamp(ctx context.Context) ([]byte, error) {

@@ -40,7 +40,7 @@ func (a *archive) Fetch(ctx context.Context, f File) ([]byte, error) {
 	return raw, err
 }
 
-func (a *archive) held() *held { return &held{a.pub, a} }
+func (a *archive) held() *held { return &held{pub: a.pub, journal: a} }
 
 // Root returns a root by version.
 func (a *archive) Root(ctx context.Context, version int64) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
@@ -133,7 +134,19 @@ func (j *joining) load(ctx context.Context, role string) (v versions, err error)
 			return v, err
 		}
 	}
+	if t := v.theirs; t != nil && t.Version > maxHonest && !j.theirs.committed && (v.ours == nil || v.ours.Version <= maxHonest) {
+		return v, fmt.Errorf("%w: it leapt to version %d of the role %q", errForeign, t.Version, role)
+	}
 	return v, nil
+}
+
+// after is the version after a and b.
+func after(role string, a, b *metadata.File) (int64, error) {
+	v := max(a.Version, b.Version)
+	if v == math.MaxInt64 {
+		return 0, tooHigh(role)
+	}
+	return v + 1, nil
 }
 
 // decide picks or makes the joined file of the role at the end of e.
@@ -208,7 +221,11 @@ func (j *joining) merge(ctx context.Context, e delegations.Edge, v versions) (*m
 	case isOurs:
 		return j.atLeast(ctx, e, v.ours, v.theirs)
 	}
-	return j.repo.signRole(ctx, j.root.Root, e, m, max(v.ours.Version, v.theirs.Version)+1)
+	version, err := after(e.Role, v.ours, v.theirs)
+	if err != nil {
+		return nil, err
+	}
+	return j.repo.signRole(ctx, j.root.Root, e, m, version)
 }
 
 // take returns theirs, signed again if ours has a higher version: it was
@@ -226,7 +243,11 @@ func (j *joining) atLeast(ctx context.Context, e delegations.Edge, ours, theirs 
 	if ours == nil || theirs == nil || ours.Version >= theirs.Version {
 		return ours, nil
 	}
-	return j.repo.signRole(ctx, j.root.Root, e, ours.Targets, theirs.Version+1)
+	version, err := after(e.Role, ours, theirs)
+	if err != nil {
+		return nil, err
+	}
+	return j.repo.signRole(ctx, j.root.Root, e, ours.Targets, version)
 }
 
 // unreached decides the roles that differ and that no delegation leads to any

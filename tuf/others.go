@@ -133,6 +133,10 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 	above := ours.version // the version that ours must exceed, if below
 	for _, x := range others {
 		j, err := w.joinOne(ctx, cur, x)
+		if errors.Is(err, errStartOver) && w.outlasts(x) {
+			w.repo.report("%s is passed by: it is by a key that the new root drops, and again and again somebody makes such ones: %v", short(x), err)
+			j, err = nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +144,7 @@ func (w *writing) fold(ctx context.Context, ours *revision, others []*revision) 
 		case j == nil: // left to its writers
 			above = max(above, x.version+1)
 		case cur == ours && !w.isOld(x) && !w.stale(x) && adopts(ours, x, j):
-			return x, nil
+			return x, w.repo.mend(ctx, x)
 		case j.equalsOurs && x.version < cur.version:
 		default:
 			parts = append(parts, x)

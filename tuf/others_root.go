@@ -60,6 +60,13 @@ func (w *writing) beside(ctx context.Context, e Entry, cause error) (*revision, 
 	return nil, fmt.Errorf("%w: it is by a key that the new root drops", errForeign)
 }
 
+// outlasts reports whether starting over because of x has to end: it is by a
+// key that the new root drops, and a thief who has that could go on making such
+// publications for ever.
+func (w *writing) outlasts(x *revision) bool {
+	return w.try > maxRestarts/2 && x.root.Version < w.root.Version
+}
+
 // late looks, after the commit of a new root, whether a draft that could not be
 // waited for was committed meanwhile: then it has to be joined.
 func (w *writing) late(ctx context.Context, rev *revision) error {
@@ -72,7 +79,7 @@ func (w *writing) late(ctx context.Context, rev *revision) error {
 		return nil
 	}
 	for _, e := range states(entries) {
-		if e.Root > w.former.Version || rev.knows(e) {
+		if e.Root > w.former.Version || rev.knows(e) || w.seen[e.Tag] != nil { // contained, or it was there and could not be joined
 			continue
 		}
 		x, err := w.repo.readRevision(ctx, w.former, e)

@@ -62,7 +62,7 @@ func (r *Repository) publish(ctx context.Context, paths []string, change func(co
 	hidden := false
 	var before dropped
 	for attempt := 1; ; attempt++ {
-		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden}
+		w := &writing{repo: r, seen: map[string]*revision{}, void: void, again: hidden, try: attempt}
 		if hidden {
 			w.dropped = before
 		}
@@ -115,6 +115,7 @@ type writing struct {
 	void   map[string]bool      // tags of drafts that earlier attempts gave up
 	rounds int
 	forced bool // a refresh: what was committed long ago is not enough
+	try    int  // which attempt this is, from 1
 	left   bool // the last round left a living draft to its writers
 	dropped
 	again bool // an earlier attempt was committed and is hidden: it must be joined
@@ -133,6 +134,9 @@ func (w *writing) attempt(ctx context.Context, paths []string, change func(conte
 	w.root, w.base = state.Root(), state.rev
 	if !d.changes() && !w.again {
 		return w.result(w.base.pub, state.Timestamp(), false), nil
+	}
+	if err := w.repo.mend(ctx, w.base); err != nil {
+		return nil, err
 	}
 	if w.forced = d.forced; d.forced {
 		w.repo.repair(ctx, w.base.pub)

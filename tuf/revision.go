@@ -176,7 +176,7 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 // root, or root itself. That a manifest lists a newer one proves nothing: it is
 // signed by nobody.
 func (r *Repository) successor(ctx context.Context, root *metadata.File, pub *Publication) (*metadata.File, error) {
-	source := &held{pub, r.opts.Journal}
+	source := &held{pub: pub, journal: r.opts.Journal}
 	for n := 0; root.Version < pub.newestRoot() && n < metadata.MaxRootSteps; n++ {
 		raw, err := source.Root(ctx, root.Version+1)
 		if errors.Is(err, ErrNotFound) {
@@ -236,10 +236,16 @@ func (r *Repository) role(ctx context.Context, rev *revision, role string) (*met
 		return nil, nil
 	}
 	listed, ok := rev.pub.Role(role)
-	if !ok || listed.Digest != want.Hashes.Digest() {
+	if ok = ok && listed.Digest == want.Hashes.Digest(); !ok {
+		listed = listedFile(role, want) // who may push can list less than there is
+	}
+	if listed.Digest == "" {
 		return nil, fmt.Errorf("%w: it does not hold %s version %d", errForeign, role, want.Version)
 	}
 	raw, err := r.opts.Journal.Fetch(ctx, listed)
+	if !ok && err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%w: it does not hold %s version %d: %w", errForeign, role, want.Version, err)
+	}
 	if err != nil {
 		return nil, err
 	}

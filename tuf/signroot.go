@@ -115,7 +115,11 @@ func (r *Repository) Roots(ctx context.Context, s *State) (map[int64]*metadata.F
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}
 	out := map[int64]*metadata.File{f.Version: f, s.Root().Version: s.Root()}
-	source := &held{s.rev.pub, r.opts.Journal}
+	pub := s.rev.pub.clone()
+	if err := r.mendRoots(ctx, pub, s.Root()); err != nil {
+		return nil, err
+	}
+	source := &held{pub: pub, journal: r.opts.Journal}
 	for f.Version < s.Root().Version-1 {
 		raw, err := source.Root(ctx, f.Version+1)
 		if err != nil {

@@ -64,6 +64,22 @@ func TestReferences(t *testing.T) {
 	assert.NotContains(t, err.Error(), "1234")
 }
 
+// A PIN that stands where it must not is no less a secret.
+func TestErrorsHoldNoPIN(t *testing.T) {
+	o := &signers.Opener{Getenv: none}
+	for _, uri := range []string{
+		"pkcs11:object=x?pin-value=swordfish", "pkcs11:object=x;pin-value=swordfish", "pkcs11:object=x?module-path=/m&pin-value=swordfish&x=y",
+		"pkcs11:object=x;pin%2Dvalue=swordfish", "pkcs11:object=x;PIN-VALUE=swordfish", "PKCS11:object=x;Pin-Value=swordfish", "pkcs11:pin-value=swordfish",
+	} {
+		_, err := o.Look(t.Context(), uri)
+		require.Error(t, err, uri)
+		assert.NotContains(t, err.Error(), "swordfish")
+		if _, err := signers.Reference(uri); assert.Error(t, err, uri) {
+			assert.NotContains(t, err.Error(), "swordfish")
+		}
+	}
+}
+
 func TestPKCS11URIs(t *testing.T) {
 	for _, uri := range []string{
 		"pkcs11:token=x", "pkcs11:object", "pkcs11:=x", "pkcs11:object=x;object=y", "pkcs11:object=x;colour=red", "pkcs11:object=%zz", "pkcs11:object=x;type=cert",

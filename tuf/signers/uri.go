@@ -3,6 +3,7 @@ package signers
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 )
@@ -18,6 +19,7 @@ const (
 	schemeFile   = "file"
 	schemeEnv    = "env"
 	schemePKCS11 = "pkcs11"
+	pinValue     = "pin-value" // in a URI of PKCS#11
 )
 
 // IsURI reports whether s is a URI and not the name of a stored key, which
@@ -58,11 +60,21 @@ func Reference(uri string) (string, error) {
 	return uri, nil
 }
 
-// withoutSecrets cuts off what may be a PIN.
+// withoutSecrets cuts a URI off where a PIN may follow, also where a PIN must
+// not stand.
 func withoutSecrets(uri string) string {
-	head, query, ok := strings.Cut(uri, "?")
-	if ok && strings.Contains(query, "pin-value") {
-		return head + "?…"
+	if i := strings.Index(uri, pinValue); i >= 0 {
+		return uri[:i] + "…"
+	}
+	scheme, rest, _ := strings.Cut(uri, ":")
+	if !strings.EqualFold(scheme, schemePKCS11) {
+		return uri
+	}
+	for i := range len(rest) { // in other letters, or encoded
+		name, _, ok := strings.Cut(rest[i:], "=")
+		if name, err := url.PathUnescape(name); ok && err == nil && strings.EqualFold(name, pinValue) {
+			return scheme + ":" + rest[:i] + "…"
+		}
 	}
 	return uri
 }
