@@ -33,8 +33,10 @@ type Audit struct {
 	Unread []tuf.Unread
 
 	since map[aloneKey]Moment
-	// others says of each digest who vouched for it first, the key aside.
-	others map[digest.Digest]Earlier
+	// others says of each digest which roles vouched for it first, the key
+	// aside: the first entry of each.
+	others map[digest.Digest][]Earlier
+	trust  []trusting
 }
 
 // Moment is where in the history something is first seen.
@@ -88,7 +90,7 @@ type Delegated struct {
 // if not nil, is told how many states of how many were looked at.
 func MakeAudit(ctx context.Context, past *tuf.Past, identity string, progress func(done, of int)) (*Audit, error) {
 	a := &Audit{
-		Key: identity, Past: past, Carried: map[string]int{}, since: map[aloneKey]Moment{}, others: map[digest.Digest]Earlier{},
+		Key: identity, Past: past, Carried: map[string]int{}, since: map[aloneKey]Moment{}, others: map[digest.Digest][]Earlier{},
 	}
 	w := newWalk(past, a.step)
 	if err := w.run(ctx, progress); err != nil {
@@ -106,6 +108,7 @@ func MakeAudit(ctx context.Context, past *tuf.Past, identity string, progress fu
 // step takes in a role's file that is new in a state.
 func (a *Audit) step(s *step) {
 	signed, alone := s.by(a.Key)
+	a.trusts(s, alone)
 	if s.withdrawal {
 		if signed {
 			a.withdrawals(s)
@@ -136,8 +139,8 @@ func (a *Audit) step(s *step) {
 			a.Vouched = append(a.Vouched, Vouched{Moment: s.moment(), Listing: Listing{path, d}, Alone: alone})
 		}
 		if !alone && s.isNew(path) && !s.state.Aside {
-			if _, known := a.others[d]; !known {
-				a.others[d] = Earlier{Moment: s.moment(), Path: path}
+			if !slices.ContainsFunc(a.others[d], func(e Earlier) bool { return e.Role == s.role }) {
+				a.others[d] = append(a.others[d], Earlier{Moment: s.moment(), Path: path})
 			}
 		}
 	}

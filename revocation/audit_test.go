@@ -214,3 +214,28 @@ func TestAuditSince(t *testing.T) {
 	all, _ := a.Since(nil)
 	require.Len(t, all, 2)
 }
+
+// A thief lets a role of his own vouch first, to which the stolen key
+// delegates: that is no other's word.
+func TestAuditTakesNobodysWordWhomTheKeyTrusted(t *testing.T) {
+	s := newStory(t)
+	s.sign("ann", "releases", "net-monitor:1", "one") // 3: good
+	thief := s.p.Key("thief").Key()
+	rk := metadata.RoleKeys{KeyIDs: []string{thief.ID()}, Threshold: 1}
+	s.by([]string{"bob", "thief"}, func(ctx context.Context, d *tuf.Draft) error {
+		return d.Delegate(ctx, "releases", metadata.Delegation{Name: "own", Paths: []string{"net-monitor:*"}, RoleKeys: rk}, metadata.Keys{thief.ID(): thief})
+	}) // 4
+	s.sign("thief", "own", "net-monitor:2", "evil")    // 5
+	s.sign("bob", "releases", "net-monitor:3", "evil") // 6
+	a := s.audit("bob")
+	good, err := a.Past.At("3")
+	require.NoError(t, err)
+	bad, spared := a.Since(good)
+	require.Equal(t, []digest.Digest{fixtures.Target("evil").Hashes.Digest()}, bad)
+	require.Empty(t, spared)
+	later, err := a.Past.At("4") // the delegation is good, and what it vouched for
+	require.NoError(t, err)
+	bad, spared = a.Since(later)
+	require.Empty(t, bad)
+	require.Len(t, spared, 1)
+}

@@ -40,20 +40,23 @@ func (a *Audit) present(ctx context.Context) error {
 		v := &a.Vouched[i]
 		v.Listed = listed[aloneKey{v.Role, v.Listing}]
 		v.Withdrawn = tuf.NoticeIn(list, v.Digest) != nil
-		v.Before = a.before(v)
+		v.Before = a.before(v, nil)
 	}
 	return nil
 }
 
-// before returns who else vouched for the digest no later than v. What the
-// entries of a state that is aside say of when they were made is nobody's word.
-func (a *Audit) before(v *Vouched) *Earlier {
-	e, ok := a.others[v.Digest]
-	same := e.State == v.State && e.Role == v.Role
-	if !ok || same || !v.State.Aside && later(e.State, v.State) {
-		return nil
+// before returns who else vouched for the digest no later than v, of the roles
+// in among; nil is all. What the entries of a state that is aside say of when
+// they were made is nobody's word.
+func (a *Audit) before(v *Vouched, among map[string]bool) *Earlier {
+	for _, e := range a.others[v.Digest] {
+		same := e.State == v.State && e.Role == v.Role
+		if among != nil && !among[e.Role] || same || !v.State.Aside && later(e.State, v.State) {
+			continue
+		}
+		return &e
 	}
-	return &e
+	return nil
 }
 
 // later reports whether a comes after b.
@@ -98,16 +101,18 @@ type Spared struct {
 // whatever version a state claims; all else is after.
 func (a *Audit) Since(good *tuf.Kept) (bad []digest.Digest, spared []Spared) {
 	fine := a.fine(good)
+	others := a.independent(fine)
 	seen, early := map[digest.Digest]bool{}, map[digest.Digest]bool{}
 	for _, v := range a.Vouched {
 		early[v.Digest] = early[v.Digest] || fine[v.State]
 	}
 	for _, v := range a.Vouched {
+		before := a.before(&v, others)
 		switch {
 		case fine[v.State]:
 		case !v.Alone:
 			spared = append(spared, Spared{v, "enough other keys signed it too"})
-		case v.Before != nil && (!v.State.Aside || fine[v.Before.State]):
+		case before != nil && (!v.State.Aside || fine[before.State]):
 			spared = append(spared, Spared{v, "others vouched for it before"})
 		case early[v.Digest]:
 			spared = append(spared, Spared{v, "it was vouched for before the last good state"})
