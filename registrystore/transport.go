@@ -39,6 +39,7 @@ type Options struct {
 // tokens are shared; it is safe for concurrent use.
 type Registries struct {
 	opts   Options
+	base   http.RoundTripper
 	client *auth.Client
 	cache  *Cache
 
@@ -56,10 +57,11 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 		}
 		base = t
 	}
+	carrier := base
 	if opts.Trace != nil {
 		base = &tracing{base, opts.Trace}
 	}
-	r := &Registries{opts: opts, cache: cache, remotes: map[Repository]*remoteBackend{}}
+	r := &Registries{opts: opts, base: carrier, cache: cache, remotes: map[Repository]*remoteBackend{}}
 	r.client = &auth.Client{
 		Client: &http.Client{Transport: &conditional{&retrying{base: base}}},
 		Cache:  auth.NewCache(),
@@ -69,6 +71,14 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// CloseIdleConnections closes connections that are kept for later requests,
+// like that of http.Client: for programs that open registries again and again.
+func (r *Registries) CloseIdleConnections() {
+	if c, ok := r.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // Cache returns what New was given, or nil.
