@@ -50,20 +50,21 @@ var rooms = map[string]room{
 	"revocation":    {modules: slices.Concat(oci, sync), rooms: []string{"metadata", "delegations", "tuf"}},
 	"registrystore": {modules: slices.Concat(oci, oras, flock, sync), rooms: []string{"metadata", "tuf"}},
 	"verify":        {modules: slices.Concat(oci, yaml, flock, sync), rooms: []string{"metadata", "delegations", "tuf", "revocation", "registrystore"}},
+	"promotion":     {modules: slices.Concat(oci, sync), rooms: []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"}},
 	"fixtures": {
 		tool:    true,
 		modules: slices.Concat(oci, keys, oras, flock, yaml, sync, harness, servers),
-		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify"},
+		rooms:   []string{"metadata", "delegations", "tuf", "revocation", "registrystore", "verify", "promotion"},
 	},
 	"cmd": {
 		tool:    true,
 		modules: slices.Concat(oci, sync, command),
-		rooms:   []string{"metadata", "delegations", "tuf", keysElsewhere, "revocation", "registrystore", "verify"},
+		rooms:   []string{"metadata", "delegations", "tuf", keysElsewhere, "revocation", "registrystore", "verify", "promotion"},
 	},
 	benchmark: {
 		tool:    true,
 		modules: slices.Concat(oci, harness),
-		rooms:   []string{"metadata", "tuf", "registrystore", "verify", "fixtures"},
+		rooms:   []string{"metadata", "tuf", "registrystore", "verify", "promotion", "fixtures"},
 	},
 }
 

@@ -33,6 +33,8 @@ type command struct {
 
 	configDir  string
 	registries *registrystore.Registries
+	ends       map[string]*registrystore.Registries // by sideFlags.name
+	cache      *registrystore.Cache
 	keystore   *tuf.Keystore
 	typed      [][]byte                 // passphrases, in this run
 	signWith   []string                 // keys of --key
@@ -40,7 +42,7 @@ type command struct {
 }
 
 func newCommand(stdin io.Reader, stdout, stderr io.Writer) *command {
-	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}, found: map[string]signers.Found{}}
+	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}, found: map[string]signers.Found{}, ends: map[string]*registrystore.Registries{}}
 }
 
 func (c *command) close() { c.cancel() }
@@ -77,10 +79,11 @@ PKCS11_MODULE_PATH (the PKCS#11 module), NO_COLOR.`,
 	root.AddGroup(
 		&cobra.Group{ID: groupPublisher, Title: "For publishers:"},
 		&cobra.Group{ID: groupVerifier, Title: "For verifiers:"},
+		&cobra.Group{ID: groupMoving, Title: "Moving with the content:"},
 	)
 	for _, verb := range []func(*command) *cobra.Command{
 		newInit, newDelegate, newSign, newRevoke, newRotate, newWriter, newPropose, newApprove, newRefresh, newPrune, newStatus, newLog, newAudit, newKey,
-		newTrust, newPolicy, newVerify, newTree, newDoctor, newVersion,
+		newTrust, newPolicy, newVerify, newTree, newDoctor, newSync, newVersion,
 	} {
 		root.AddCommand(verb(c))
 	}
@@ -125,6 +128,7 @@ func oneFlag(cmd *cobra.Command, a, b string) error {
 const (
 	groupPublisher = "publisher"
 	groupVerifier  = "verifier"
+	groupMoving    = "moving"
 )
 
 // start sets the time limit, and who may see a password.
@@ -247,14 +251,20 @@ func (c *command) registry() (*registrystore.Registries, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := folder(c.flags.cache, "", "XDG_CACHE_HOME", os.UserCacheDir)
-	if err != nil {
-		return nil, usagef("no cache folder: give --cache: %w", err)
+	c.registries, err = c.openRegistries(opts)
+	return c.registries, err
+}
+
+func (c *command) openRegistries(opts registrystore.Options) (*registrystore.Registries, error) {
+	if c.cache == nil {
+		dir, err := folder(c.flags.cache, "", "XDG_CACHE_HOME", os.UserCacheDir)
+		if err != nil {
+			return nil, usagef("no cache folder: give --cache: %w", err)
+		}
+		c.cache = registrystore.OpenCache(dir)
 	}
-	if c.registries, err = registrystore.New(opts, registrystore.OpenCache(cache)); err != nil {
-		return nil, usage(err)
-	}
-	return c.registries, nil
+	regs, err := registrystore.New(opts, c.cache)
+	return regs, usage(err)
 }
 
 func (c *command) registryOptions() (registrystore.Options, error) {
@@ -266,18 +276,25 @@ func (c *command) registryOptions() (registrystore.Options, error) {
 	if f.verbose {
 		opts.Trace = func(s string) { c.detail("%s", printable(s)) }
 	}
-	if !f.passwordStdin {
-		return opts, nil
-	}
-	raw, err := io.ReadAll(io.LimitReader(c.stdin, maxPassword+1))
-	if err != nil {
+	if f.passwordStdin {
+		var err error
+		opts.Password, err = c.password("--password-stdin")
 		return opts, err
 	}
-	opts.Password = strings.TrimRight(string(raw), "\r\n")
-	if opts.Password == "" || len(raw) > maxPassword {
-		return opts, usage(errors.New("--password-stdin: want a password of at most 64 KiB on standard input"))
-	}
 	return opts, nil
+}
+
+// password reads a registry's password from standard input.
+func (c *command) password(flag string) (string, error) {
+	raw, err := io.ReadAll(io.LimitReader(c.stdin, maxPassword+1))
+	if err != nil {
+		return "", err
+	}
+	s := strings.TrimRight(string(raw), "\r\n")
+	if s == "" || len(raw) > maxPassword {
+		return "", usagef("%s: want a password of at most 64 KiB on standard input", flag)
+	}
+	return s, nil
 }
 
 // maxPassword bounds what is read as a password, in bytes. Registries take
