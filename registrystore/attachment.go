@@ -36,6 +36,19 @@ func trustTags(subject digest.Digest) string {
 	return metadata.TagPrefixTrust + subject.Encoded() + "."
 }
 
+// IsOwnTag reports whether a tag stands for something of Carnet's or of
+// registries' own, and not for an artifact: publications, attachments, lists of
+// referrers.
+func IsOwnTag(tag string) bool {
+	for _, prefix := range []string{metadata.TagPrefixTrust, metadata.TagPrefixState, metadata.TagPrefixDraft, metadata.TagPrefixProposal} {
+		if rest, ok := strings.CutPrefix(tag, prefix); ok && len(rest) > 25 && strings.Trim(rest, "0123456789abcdef.") == "" {
+			return true
+		}
+	}
+	hex, ok := strings.CutPrefix(tag, "sha256-")
+	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
 // PublisherHash stands for a publisher's id, which may hold what no tag can:
 // the first 12 digits of its SHA-256.
 func PublisherHash(id string) string { return digest.FromString(id).Encoded()[:12] }

@@ -2,6 +2,7 @@ package registrystore
 
 import (
 	"context"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,6 +25,13 @@ type backend interface {
 	tags(ctx context.Context) ([]string, error)
 	// pushBlob stores data. It does not ask first whether it is there.
 	pushBlob(ctx context.Context, desc ocispec.Descriptor, data []byte) error
+	// open reads the blob desc as a stream, which fails at its end if it is not
+	// what desc says.
+	open(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
+	// pushStream stores a blob that get opens, once or more; the memory that it
+	// takes does not depend on the blob's size. From, if not "", is a repository
+	// of the same registry that has it.
+	pushStream(ctx context.Context, desc ocispec.Descriptor, from string, get func() (io.ReadCloser, error)) error
 	// pushManifest stores a manifest under a tag, or without one under its
 	// digest. A tag that may move is sent once and never repeated.
 	pushManifest(ctx context.Context, tag string, desc ocispec.Descriptor, data []byte, moves bool) error

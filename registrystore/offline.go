@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -69,4 +70,12 @@ func (b *offlineBackend) claimed(ctx context.Context, desc ocispec.Descriptor) (
 
 func (b *offlineBackend) link(_ context.Context, subject digest.Digest, _ []ocispec.Descriptor, _ digest.Digest) error {
 	return b.refuse("link referrers of " + subject.String())
+}
+
+func (b *offlineBackend) open(_ context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	return nil, b.refuse("read blob " + desc.Digest.String())
+}
+
+func (b *offlineBackend) pushStream(_ context.Context, desc ocispec.Descriptor, _ string, _ func() (io.ReadCloser, error)) error {
+	return b.refuse("push blob " + desc.Digest.String())
 }

@@ -20,8 +20,7 @@ const maxTries = 4
 func (t *Trust) Open(ctx context.Context) error {
 	ctx, cancel := half(ctx)
 	defer cancel()
-	t.serve(nil, nil)
-	t.others, t.refused = nil, nil
+	t.state, t.roots, t.others, t.refused = nil, nil, nil, nil
 	if k := t.cache.latest(t.name); k != nil && t.remote {
 		ctx = withKnown(ctx, k)
 	}
@@ -30,7 +29,7 @@ func (t *Trust) Open(ctx context.Context) error {
 		err = fmt.Errorf("%s: latest: %w: it names a draft: tags cannot be moved here", t.name, tuf.ErrUnreadable)
 	}
 	if err == nil {
-		t.serve(p, raw)
+		t.state = p
 		t.cache.putLatest(t.name, raw)
 		return nil
 	}
@@ -66,7 +65,7 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 		}
 		p, raw, err := t.read(ctx, e.Tag)
 		if err == nil {
-			t.serve(p, raw)
+			t.state = p
 			t.cache.putLatest(t.name, raw)
 			return nil
 		}
@@ -92,11 +91,11 @@ func (t *Trust) Next(ctx context.Context) error {
 	for len(t.others) > 0 {
 		e := t.others[0]
 		t.others = t.others[1:]
-		p, raw, err := t.read(ctx, e.Tag)
+		p, _, err := t.read(ctx, e.Tag)
 		if err != nil || slices.Contains(t.refused, p.Identity()) {
 			continue
 		}
-		t.serve(p, raw)
+		t.state, t.roots = p, nil
 		return nil
 	}
 	return fmt.Errorf("%s: %w: no other state", t.name, tuf.ErrNotFound)
@@ -113,9 +112,9 @@ func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	if t.behind(want) {
-		was, raw := t.state, t.raw
+		was := t.state
 		if t.openListed(ctx, want.Timestamp, nil) != nil || t.state == nil {
-			t.serve(was, raw)
+			t.state = was
 		}
 	}
 	t.fetchAll(ctx, t.wanted(want))

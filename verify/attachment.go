@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -166,37 +167,67 @@ type Evidence struct {
 	Files     *tuf.Publication // with their bytes
 }
 
-// VerifyWithEvidence is [Verifier.Verify] for one reference. If it is allowed,
-// it also returns the evidence of every publisher whose word counted, in the
-// order of the rule: all roots, timestamp, snapshot, targets and the role
-// files that a search visits for one of the paths, those included that vouch
-// for nothing, and what was looked up to decide. Missing roots are asked for.
-func (v *Verifier) VerifyWithEvidence(ctx context.Context, ref registrystore.Reference, paths ...string) (Decision, []Evidence, error) {
+// Examination is a decision with what it rests on. It is for one goroutine.
+type Examination struct {
+	Decision Decision
+	q        *inquiry
+}
+
+// Examine is [Verifier.Verify] for one reference, and keeps what the
+// publishers said, to ask more about it.
+func (v *Verifier) Examine(ctx context.Context, ref registrystore.Reference) (*Examination, error) {
 	q, decisions, err := v.verify(ctx, []registrystore.Reference{ref})
 	if err != nil {
-		return Decision{}, nil, err
+		return nil, err
 	}
-	d := decisions[0]
-	if !d.Allowed() {
-		return d, nil, nil
+	return &Examination{decisions[0], q}, nil
+}
+
+// Withdrawn returns the notice by which one of the publishers that were asked
+// withdrew d, and its name, or nil.
+func (e *Examination) Withdrawn(ctx context.Context, d digest.Digest) (*metadata.Notice, string, error) {
+	for _, name := range slices.Sorted(maps.Keys(e.q.sessions)) {
+		if n, err := e.q.sessions[name].withdrawn(ctx, d); n != nil || err != nil {
+			return n, name, err
+		}
 	}
+	return nil, "", nil
+}
+
+// Origin describes, for a promoter's signature, what was verified: the first
+// word that counted, or nil.
+func (e *Examination) Origin() *metadata.Origin {
+	for _, r := range e.Decision.Results {
+		if s := e.q.sessions[r.Publisher]; r.Satisfied && s != nil && s.err == nil {
+			return &metadata.Origin{Publisher: s.id, Target: r.Target, RootVersion: r.RootVersion, TimestampVersion: r.TimestampVersion}
+		}
+	}
+	return nil
+}
+
+// Evidence returns what the word of every publisher that counted rests on, in
+// the order of the rule: all roots, timestamp, snapshot, targets and the role
+// files that a search visits for one of the paths, or for what was looked up
+// to decide, those included that vouch for nothing. Roots that are not at hand
+// are asked for.
+func (e *Examination) Evidence(ctx context.Context, paths ...string) ([]Evidence, error) {
 	var out []Evidence
-	for _, r := range d.Results {
-		s := q.sessions[r.Publisher]
+	for _, r := range e.Decision.Results {
+		s := e.q.sessions[r.Publisher]
 		if s == nil || s.err != nil || !r.Satisfied || slices.ContainsFunc(out, func(e Evidence) bool { return e.Publisher == r.Publisher }) {
 			continue
 		}
-		e := Evidence{Publisher: r.Publisher, ID: s.id}
 		want := append(slices.Clone(paths), r.Target)
 		if r.Origin != nil {
 			want = append(want, r.Origin.Target)
 		}
-		if e.Files, err = s.evidence(ctx, withDigest(want, r.SignedDigest)); err != nil {
-			return d, nil, fmt.Errorf("the evidence of %s: %w", r.Publisher, err)
+		files, err := s.evidence(ctx, withDigest(want, r.SignedDigest))
+		if err != nil {
+			return nil, fmt.Errorf("the evidence of %s: %w", r.Publisher, err)
 		}
-		out = append(out, e)
+		out = append(out, Evidence{Publisher: r.Publisher, ID: s.id, Files: files})
 	}
-	return d, out, nil
+	return out, nil
 }
 
 // withDigest adds to each path the one of the same name with the digest.

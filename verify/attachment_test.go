@@ -19,9 +19,11 @@ import (
 // attach attaches what wabbit's word about a reference rests on, as it is now.
 func (w *world) attach(ref string, paths ...string) {
 	w.Helper()
-	d, evidence, err := w.verifier().VerifyWithEvidence(w.Context(), w.ref(ref), paths...)
+	e, err := w.verifier().Examine(w.Context(), w.ref(ref))
 	require.NoError(w, err)
-	require.True(w, d.Allowed(), d.Text())
+	require.True(w, e.Decision.Allowed(), e.Decision.Text())
+	evidence, err := e.Evidence(w.Context(), paths...)
+	require.NoError(w, err)
 	require.Len(w, evidence, 1)
 	w.attachFiles(ref, evidence[0].ID, evidence[0].Files)
 }

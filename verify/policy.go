@@ -162,3 +162,23 @@ func PublisherPolicy(pins *Pins, names ...string) (*Policy, error) {
 	p.Rules = []Rule{rule}
 	return p, nil
 }
+
+// TargetName returns the name under which publishers vouch for what is in a
+// repository; false if no rule matches it, or its rule strips what it lacks.
+func (p *Policy) TargetName(repo registrystore.Repository) (string, bool) {
+	rule, ok := p.Match(repo)
+	if !ok {
+		return "", false
+	}
+	return rule.targetName(repo)
+}
+
+// WithoutRepositories returns the policy as it is for somebody who can reach
+// no publisher's repository: what is attached must do.
+func (p *Policy) WithoutRepositories() *Policy {
+	out := &Policy{Rules: p.Rules, Publishers: slices.Clone(p.Publishers)}
+	for i := range out.Publishers {
+		out.Publishers[i].Repositories = nil
+	}
+	return out
+}

@@ -1,0 +1,329 @@
+package promotion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/verify"
+)
+
+// Promoter copies verified artifacts with what is attached to them, and with
+// the evidence of those who vouch. It is for one goroutine.
+type Promoter struct {
+	// From and To open the source and the destination, each with credentials
+	// of its own. They may be the same.
+	From, To *registrystore.Registries
+	// Verify decides about the source, by Policy.
+	Verify *verify.Verifier
+	Policy *verify.Policy
+	// Attach adds a trust attachment for each publisher whose word counted.
+	Attach bool
+	// Move lets a tag move that is at another artifact.
+	Move bool
+	// DryRun writes nothing.
+	DryRun bool
+	// Sign, if not nil, signs the new name, and returns who verifies that.
+	Sign func(ctx context.Context, s Signing) (*verify.Verifier, error)
+	// Step, if not nil, is told of each blob and manifest that is done, by
+	// several goroutines; Note, of what was left out.
+	Step func()
+	Note func(text string)
+}
+
+// Signing is what a promoter signs.
+type Signing struct {
+	Artifact tuf.Artifact
+	// Origin is what was verified, nil if nobody's word counted.
+	Origin *metadata.Origin
+}
+
+// Promoted is what became of one reference.
+type Promoted struct {
+	Source      registrystore.Reference
+	Destination registrystore.Reference
+	Decision    verify.Decision // about the source
+	Digest      digest.Digest
+	Manifests   int      // of an index
+	Referrers   int      // that were copied
+	Sent        int      // blobs and manifests that were not there
+	Attached    []string // publishers whose evidence is attached
+}
+
+var (
+	// ErrNotTrusted says that the source is not vouched for: nothing was copied.
+	ErrNotTrusted = errors.New("not promoted: the source is not trusted")
+	// ErrUndecided says that it could not be found out: nothing was copied.
+	ErrUndecided = errors.New("not promoted: whether the source is trusted could not be found out")
+)
+
+// Promote verifies src, copies it to dst with all that refers to it, attaches
+// evidence, signs, and lets dst's tag name it, in this order: what is half
+// promoted has no tag. What was verified is what is copied, by its digest. To
+// promote again after a failure sends only what is missing.
+func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference) (*Promoted, error) {
+	out := &Promoted{Source: src, Destination: dst}
+	e, err := p.Verify.Examine(ctx, src)
+	if err != nil {
+		return out, err
+	}
+	if out.Decision = e.Decision; !e.Decision.Allowed() {
+		return out, notTrusted(e.Decision)
+	}
+	if out.Digest = e.Decision.Digest; out.Digest == "" {
+		return out, fmt.Errorf("%w: %s has no digest", ErrUndecided, src)
+	}
+	if dst.Tag == "" {
+		dst.Digest = out.Digest
+		out.Destination = dst
+	}
+	g, err := p.read(ctx, e, src, out.Digest)
+	if err != nil {
+		return out, at(Source, err)
+	}
+	out.Manifests, out.Referrers = len(g.top.Manifests), len(g.referrers)
+	to, err := p.To.Artifacts(dst.Repository)
+	if err != nil {
+		return out, err
+	}
+	there, err := p.free(ctx, to, dst, out.Digest)
+	if err != nil || p.DryRun {
+		return out, at(Destination, err)
+	}
+	c := registrystore.NewCopy(g.from, to)
+	c.Step = p.Step
+	err = p.copy(ctx, c, g)
+	out.Sent = c.Sent()
+	if err != nil {
+		return out, at(side(err, g.from), err)
+	}
+	if err := p.vouch(ctx, e, g, to, out); err != nil {
+		return out, err
+	}
+	if dst.Tag == "" || there {
+		return out, nil
+	}
+	if _, err := p.free(ctx, to, dst, out.Digest); err != nil {
+		return out, at(Destination, err)
+	}
+	return out, at(Destination, to.Tag(ctx, dst.Tag, g.top))
+}
+
+// side tells which end of a copy an error is about.
+func side(err error, from *registrystore.Artifacts) Side {
+	var e *registrystore.Error
+	if errors.As(err, &e) && e.Repository == from.String() {
+		return Source
+	}
+	return Destination
+}
+
+func notTrusted(d verify.Decision) error {
+	if d.Verdict == verify.Undecided {
+		return fmt.Errorf("%w: %s", ErrUndecided, d.Reference)
+	}
+	return fmt.Errorf("%w: %s", ErrNotTrusted, d.Reference)
+}
+
+// free fails if the tag is at another artifact and must not move.
+func (p *Promoter) free(ctx context.Context, to *registrystore.Artifacts, dst registrystore.Reference, d digest.Digest) (bool, error) {
+	if dst.Tag == "" {
+		return false, nil
+	}
+	there, err := to.Free(ctx, dst.Tag, d)
+	if p.Move && errors.Is(err, registrystore.ErrTagTaken) {
+		return false, nil
+	}
+	return there, err
+}
+
+// graph is what is promoted.
+type graph struct {
+	from      *registrystore.Artifacts
+	top       *registrystore.Artifact
+	referrers []*registrystore.Artifact
+}
+
+// read reads what is to be copied and refuses what is withdrawn: an index's
+// manifest takes the whole along, a referrer is left out with what refers to it.
+func (p *Promoter) read(ctx context.Context, e *verify.Examination, src registrystore.Reference, d digest.Digest) (*graph, error) {
+	from, err := p.From.Artifacts(src.Repository)
+	if err != nil {
+		return nil, err
+	}
+	g := &graph{from: from}
+	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: src.Repository, Digest: d}); err != nil {
+		return nil, err
+	}
+	below := []digest.Digest{d}
+	for _, m := range g.top.Manifests {
+		below = append(below, m.Digest)
+	}
+	for _, x := range below {
+		n, who, err := e.Withdrawn(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		if n != nil {
+			return nil, fmt.Errorf("%w: %s withdrew %s: %s", ErrNotTrusted, who, x, n.Reason)
+		}
+	}
+	all, err := from.ReferrerGraph(ctx, below...)
+	if err != nil {
+		return nil, err
+	}
+	g.referrers, err = p.withoutWithdrawn(ctx, e, below, all)
+	return g, err
+}
+
+func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, roots []digest.Digest, all []*registrystore.Artifact) ([]*registrystore.Artifact, error) {
+	dropped := map[digest.Digest]bool{}
+	for _, r := range all {
+		n, who, err := e.Withdrawn(ctx, r.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if n != nil {
+			dropped[r.Digest] = true
+			p.note(fmt.Sprintf("%s is left out: %s withdrew it: %s", r.Digest, who, n.Reason))
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, r := range all {
+			if dropped[r.Subject] && !dropped[r.Digest] {
+				dropped[r.Digest], again = true, true
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(r *registrystore.Artifact) bool { return dropped[r.Digest] }), nil
+}
+
+func (p *Promoter) note(text string) {
+	if p.Note != nil {
+		p.Note(text)
+	}
+}
+
+func (p *Promoter) copy(ctx context.Context, c *registrystore.Copy, g *graph) error {
+	if err := c.Manifest(ctx, g.top); err != nil {
+		return err
+	}
+	return c.Referrers(ctx, g.referrers)
+}
+
+// vouch signs the new name, and attaches the evidence of all who vouch.
+func (p *Promoter) vouch(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts, out *Promoted) error {
+	var evidence []verify.Evidence
+	paths := p.paths(out, g)
+	if p.Attach {
+		var err error
+		if evidence, err = e.Evidence(ctx, paths...); err != nil {
+			return err
+		}
+	}
+	if p.Sign != nil {
+		signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g.top), Origin: e.Origin()})
+		if err != nil {
+			return err
+		}
+		own, err := p.ownEvidence(ctx, signer, out, paths)
+		if err != nil {
+			return err
+		}
+		evidence = append(slices.DeleteFunc(evidence, func(v verify.Evidence) bool {
+			return slices.ContainsFunc(own, func(o verify.Evidence) bool { return o.ID == v.ID })
+		}), own...)
+	}
+	if !p.Attach {
+		return nil
+	}
+	return p.attach(ctx, to, g.top, evidence, out)
+}
+
+// ownEvidence is what the promoter's word rests on, now that it is published.
+func (p *Promoter) ownEvidence(ctx context.Context, signer *verify.Verifier, out *Promoted, paths []string) ([]verify.Evidence, error) {
+	if signer == nil || !p.Attach {
+		return nil, nil
+	}
+	e, err := signer.Examine(ctx, registrystore.Reference{Repository: out.Destination.Repository, Digest: out.Digest})
+	if err != nil {
+		return nil, err
+	}
+	return e.Evidence(ctx, paths...)
+}
+
+// paths are what verifiers of the destination may look up.
+func (p *Promoter) paths(out *Promoted, g *graph) []string {
+	var paths []string
+	for _, ref := range []registrystore.Reference{out.Source, out.Destination} {
+		names := []string{ref.Name}
+		if name, ok := p.Policy.TargetName(ref.Repository); ok {
+			names = append(names, name)
+		}
+		for _, name := range names {
+			if ref.Tag != "" {
+				paths = append(paths, metadata.TagPath(name, ref.Tag))
+			}
+			paths = append(paths, metadata.DigestPath(name, out.Digest))
+			for _, m := range g.top.Manifests {
+				paths = append(paths, metadata.DigestPath(name, m.Digest))
+			}
+			for _, r := range g.referrers {
+				paths = append(paths, metadata.DigestPath(name, r.Digest))
+			}
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func artifact(dst registrystore.Reference, a *registrystore.Artifact) tuf.Artifact {
+	out := tuf.Artifact{Name: dst.Name, Tag: dst.Tag, Digest: a.Digest, Size: a.Size, MediaType: a.MediaType, ArtifactType: a.ArtifactType}
+	for _, m := range a.Manifests {
+		out.Manifests = append(out.Manifests, tuf.Artifact{Name: dst.Name, Digest: m.Digest, Size: m.Size, MediaType: m.MediaType, ArtifactType: m.ArtifactType})
+	}
+	return out
+}
+
+// attach attaches evidence to the artifact and to an index's manifests, which
+// runtimes ask for by digest.
+func (p *Promoter) attach(ctx context.Context, to *registrystore.Artifacts, top *registrystore.Artifact, evidence []verify.Evidence, out *Promoted) error {
+	subjects := []ocispec.Descriptor{{MediaType: top.MediaType, Digest: top.Digest, Size: top.Size}}
+	subjects = append(subjects, top.Manifests...)
+	for _, e := range evidence {
+		for _, s := range subjects {
+			if _, _, err := to.Attach(ctx, s, e.ID, e.Files); err != nil {
+				return at(Destination, fmt.Errorf("attach the evidence of %s: %w", e.Publisher, err))
+			}
+		}
+		out.Attached = append(out.Attached, e.Publisher)
+	}
+	return nil
+}
+
+// Check verifies the destination as somebody who remembers nothing: once with
+// the publishers' repositories, once by what is attached alone.
+func (p *Promoter) Check(ctx context.Context, dst registrystore.Reference, opts verify.Options) (decision, alone verify.Decision, err error) {
+	opts.Registries, opts.States = p.To.Fresh(), nil
+	for i, policy := range []*verify.Policy{opts.Policy, opts.Policy.WithoutRepositories()} {
+		opts.Policy = policy
+		v, err := verify.New(opts)
+		if err != nil {
+			return decision, alone, err
+		}
+		found, err := v.Verify(ctx, dst)
+		if err != nil {
+			return decision, alone, err
+		}
+		*[]*verify.Decision{&decision, &alone}[i] = found[0]
+	}
+	return decision, alone, nil
+}
