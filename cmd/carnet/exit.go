@@ -49,7 +49,7 @@ func usagef(format string, args ...any) error { return usage(fmt.Errorf(format, 
 // usageErrors are what libraries say when they were asked the wrong thing or
 // are set up wrongly. Everything else that goes wrong is exit code 3.
 var usageErrors = []error{
-	registrystore.ErrReference,
+	registrystore.ErrReference, registrystore.ErrTagTaken,
 	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey, tuf.ErrOtherKey,
 	signers.ErrURI, signers.ErrAmbiguous, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
 	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible, tuf.ErrNotKept,

@@ -12,6 +12,7 @@ type bar struct {
 	what  string
 	total int
 	shown bool
+	open  bool // without a total
 
 	mu sync.Mutex
 	n  int // guarded by mu
@@ -27,9 +28,19 @@ func (b *bar) step() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.n++
-	if b.shown {
+	switch {
+	case b.shown && b.open:
+		fmt.Fprintf(b.c.stderr, "\r%s %d", b.what, b.n)
+	case b.shown:
 		fmt.Fprintf(b.c.stderr, "\r%s %d of %d", b.what, b.n, b.total)
 	}
+}
+
+// counter starts a bar whose total nobody knows.
+func (c *command) counter(what string) *bar {
+	b := c.progress(what, 2)
+	b.open = true
+	return b
 }
 
 // countdown starts a bar whose total is known later.

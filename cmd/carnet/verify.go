@@ -106,6 +106,10 @@ func (c *command) verifier(f verifyFlags, policy *verify.Policy) (*verify.Verifi
 	if err != nil {
 		return nil, err
 	}
+	return c.verifierOver(regs, f, policy)
+}
+
+func (c *command) verifierOver(regs *registrystore.Registries, f verifyFlags, policy *verify.Policy) (*verify.Verifier, error) {
 	states, err := c.states()
 	if err != nil {
 		return nil, err
