@@ -96,6 +96,11 @@ func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, erro
 	if err != nil {
 		return tuf.Entry{}, err
 	}
+	return t.commit(ctx, p, raw)
+}
+
+// commit is Commit of p, whose manifest is raw.
+func (t *Trust) commit(ctx context.Context, p *tuf.Publication, raw []byte) (tuf.Entry, error) {
 	e, ok := parseTag(stateTag(p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity()))
 	if !ok {
 		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, e.Tag)

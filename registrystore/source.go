@@ -20,7 +20,8 @@ const maxTries = 4
 func (t *Trust) Open(ctx context.Context) error {
 	ctx, cancel := half(ctx)
 	defer cancel()
-	t.state, t.roots, t.others, t.refused = nil, nil, nil, nil
+	t.serve(nil, nil)
+	t.others, t.refused = nil, nil
 	if k := t.cache.latest(t.name); k != nil && t.remote {
 		ctx = withKnown(ctx, k)
 	}
@@ -29,7 +30,7 @@ func (t *Trust) Open(ctx context.Context) error {
 		err = fmt.Errorf("%s: latest: %w: it names a draft: tags cannot be moved here", t.name, tuf.ErrUnreadable)
 	}
 	if err == nil {
-		t.state = p
+		t.serve(p, raw)
 		t.cache.putLatest(t.name, raw)
 		return nil
 	}
@@ -65,7 +66,7 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 		}
 		p, raw, err := t.read(ctx, e.Tag)
 		if err == nil {
-			t.state = p
+			t.serve(p, raw)
 			t.cache.putLatest(t.name, raw)
 			return nil
 		}
@@ -91,11 +92,11 @@ func (t *Trust) Next(ctx context.Context) error {
 	for len(t.others) > 0 {
 		e := t.others[0]
 		t.others = t.others[1:]
-		p, _, err := t.read(ctx, e.Tag)
+		p, raw, err := t.read(ctx, e.Tag)
 		if err != nil || slices.Contains(t.refused, p.Identity()) {
 			continue
 		}
-		t.state, t.roots = p, nil
+		t.serve(p, raw)
 		return nil
 	}
 	return fmt.Errorf("%s: %w: no other state", t.name, tuf.ErrNotFound)
@@ -112,9 +113,9 @@ func (t *Trust) Prefetch(ctx context.Context, want tuf.Want) {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	if t.behind(want) {
-		was := t.state
+		was, raw := t.state, t.raw
 		if t.openListed(ctx, want.Timestamp, nil) != nil || t.state == nil {
-			t.state = was
+			t.serve(was, raw)
 		}
 	}
 	t.fetchAll(ctx, t.wanted(want))

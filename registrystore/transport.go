@@ -39,6 +39,7 @@ type Options struct {
 // tokens are shared; it is safe for concurrent use.
 type Registries struct {
 	opts   Options
+	base   http.RoundTripper
 	client *auth.Client
 	cache  *Cache
 
@@ -56,10 +57,11 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 		}
 		base = t
 	}
+	carrier := base
 	if opts.Trace != nil {
 		base = &tracing{base, opts.Trace}
 	}
-	r := &Registries{opts: opts, cache: cache, remotes: map[Repository]*remoteBackend{}}
+	r := &Registries{opts: opts, base: carrier, cache: cache, remotes: map[Repository]*remoteBackend{}}
 	r.client = &auth.Client{
 		Client: &http.Client{Transport: &conditional{&retrying{base: base}}},
 		Cache:  auth.NewCache(),
@@ -71,10 +73,18 @@ func New(opts Options, cache *Cache) (*Registries, error) {
 	return r, nil
 }
 
+// CloseIdleConnections closes connections that are kept for later requests,
+// like that of http.Client: for programs that open registries again and again.
+func (r *Registries) CloseIdleConnections() {
+	if c, ok := r.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // Fresh returns the same way to the same registries for somebody who has no
 // cache and remembers nothing of any repository.
 func (r *Registries) Fresh() *Registries {
-	return &Registries{opts: r.opts, client: r.client, remotes: map[Repository]*remoteBackend{}}
+	return &Registries{opts: r.opts, client: r.client, base: r.base, remotes: map[Repository]*remoteBackend{}}
 }
 
 // Cache returns what New was given, or nil.

@@ -33,6 +33,7 @@ type Trust struct {
 
 	mu    sync.Mutex
 	state *tuf.Publication         // what Open found
+	raw   []byte                   // its manifest
 	bytes map[digest.Digest][]byte // fetched ahead
 	there map[digest.Digest]bool   // known to be stored in this repository
 	roots map[int64][]byte         // unpacked from the root pack
@@ -101,6 +102,9 @@ func (t *Trust) read(ctx context.Context, tag string) (*tuf.Publication, []byte,
 	t.remember(p)
 	return p, raw, nil
 }
+
+// serve makes p, whose manifest is raw, what t serves from now on.
+func (t *Trust) serve(p *tuf.Publication, raw []byte) { t.state, t.raw, t.roots = p, raw, nil }
 
 // remember notes what a manifest that the registry serves proves to be there.
 func (t *Trust) remember(p *tuf.Publication) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ type onlookers struct {
 	config  string
 	refs    []registrystore.Reference
 	cancel  context.CancelFunc
+	carrier http.RoundTripper // one for all: each verifier keeping its connections would use up the files
 	running sync.WaitGroup
 
 	mu    sync.Mutex
@@ -36,6 +38,9 @@ type onlookers struct {
 // reference is always vouched for.
 func (s *stage) onlookers(refs ...string) *onlookers {
 	o := &onlookers{t: s.t, config: filepath.Join(s.home, "config"), looks: map[string]int{}}
+	carrier := http.DefaultTransport.(*http.Transport).Clone()
+	s.t.Cleanup(carrier.CloseIdleConnections)
+	o.carrier = carrier
 	o.may = []map[string][]verify.Reason{{}}
 	for _, ref := range refs {
 		parsed, err := registrystore.ParseReference(ref, "")
@@ -50,10 +55,8 @@ func (s *stage) watch(refs ...string) *onlookers {
 	o := s.onlookers(refs...)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	o.cancel = cancel
-	for range 2 {
-		o.running.Go(func() { o.look(ctx, "with a memory", o.remembering()) })
-		o.running.Go(func() { o.look(ctx, "fresh", o.fresh) })
-	}
+	o.running.Go(func() { o.look(ctx, "with a memory", o.remembering()) })
+	o.running.Go(func() { o.look(ctx, "fresh", o.fresh) })
 	s.t.Cleanup(func() { cancel(); o.running.Wait() })
 	return o
 }
@@ -93,7 +96,7 @@ func (o *onlookers) verifier(states *verify.States, cache *registrystore.Cache) 
 	if err != nil {
 		return nil, err
 	}
-	regs, err := registrystore.New(registrystore.Options{}, cache)
+	regs, err := registrystore.New(registrystore.Options{Transport: o.carrier}, cache)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ at the next turn. --timeout then bounds each turn.`,
 			if every < time.Second {
 				return usagef("--every %s: want at least 1s", every)
 			}
-			return c.refreshEvery(trust, every, floor)
+			return c.repeat(every, func(ctx context.Context) error { return c.refresh(ctx, trust, nil, floor) })
 		},
 	}
 	trustFlag(cmd, &trust)
@@ -152,12 +152,12 @@ func (p *publisher) takeIn(ctx context.Context, d *tuf.Draft) ([]*tuf.Review, er
 	return p.repo.TakeIn(ctx, d, open)
 }
 
-// refreshEvery refreshes until the command is interrupted, which is its
-// ordinary end.
-func (c *command) refreshEvery(trust string, every time.Duration, floor verify.Floor) error {
+// repeat runs turn until the command is interrupted, which is its ordinary
+// end. A failure is told and tried again.
+func (c *command) repeat(every time.Duration, turn func(context.Context) error) error {
 	for {
 		ctx, cancel := c.limited()
-		err := c.refresh(ctx, trust, nil, floor)
+		err := turn(ctx)
 		cancel()
 		if c.whole.Err() != nil {
 			return nil

@@ -1,0 +1,14 @@
+// Package promotion moves trust with the content: between registries, into
+// image layouts, and over an air gap.
+//
+// A [Mirror] copies a publisher's trust repository to another place, sending
+// only what is missing there. It verifies what it reads as a client does, and
+// publishes nothing that is older than what is there.
+//
+//	m := promotion.Mirror{Root: pinned, Store: state, From: origin, To: mirror, Now: time.Now}
+//	done, err := m.Sync(ctx)
+//
+// Whatever fails says by a [SideError] which side did: where content comes
+// from, or where it goes. What was written until then is complete in itself,
+// nothing names what is missing, and the same call again finishes the work.
+package promotion

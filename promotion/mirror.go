@@ -1,0 +1,176 @@
+package promotion
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+)
+
+// Mirror copies a publisher's trust repository: all roots, the newest state,
+// and as many older ones as are wanted. It is for one goroutine.
+type Mirror struct {
+	// Root is the publisher's pinned root file.
+	Root []byte
+	// Store is this machine's durable rollback state of the publisher: a source
+	// cannot pass off as new what is older. The caller commits it, also after a
+	// failure.
+	Store tuf.Store
+	// From is where the publisher's states are read, To where they are kept.
+	From, To *registrystore.Trust
+	// Now is the clock.
+	Now func() time.Time
+	// History is how many states before the newest are copied too.
+	History int
+	// Report is told, in a sentence, what decided nothing. It may be nil.
+	Report func(string)
+
+	files int   // sent
+	bytes int64 // of files
+}
+
+// Synced says what a mirror has now.
+type Synced struct {
+	// Changed reports that the destination got a newer state, or an older one
+	// for its history.
+	Changed bool
+	// Behind reports that the destination had a newer state than the source.
+	Behind bool
+	// The state that the destination has.
+	Root, Timestamp int64
+	Identity        string
+	Issued          time.Time // zero if the timestamp does not say
+	Expires         time.Time
+	// History is how many older states were copied.
+	History int
+	// Files and Bytes were sent: what the destination lacked, without manifests.
+	Files int
+	Bytes int64
+}
+
+// Sync makes To hold what From holds. Two requests if it does already.
+//
+// The source is verified as a client verifies it, except that expired files
+// are taken: a mirror of a publisher that does not refresh is as honest as the
+// publisher, and verifiers see the same. Never is an older state published than
+// the destination has (docs/spec.md, "Mirrors").
+func (m *Mirror) Sync(ctx context.Context) (out *Synced, err error) {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return nil, at(Destination, err)
+	}
+	defer func() { err = errors.Join(err, at(Destination, unlock())) }()
+	if err := m.open(ctx); err != nil {
+		return nil, err
+	}
+	ours, err := m.source(ctx)
+	if err != nil {
+		return nil, at(Source, err)
+	}
+	theirs, err := m.destination(ctx, ours)
+	if err != nil {
+		return nil, at(Destination, err)
+	}
+	out = m.result(ours, theirs)
+	if theirs == nil || theirs.before(ours) {
+		err = m.publish(ctx, ours, theirs)
+	}
+	if err == nil && m.History > 0 && !out.Behind {
+		out.History, err = m.history(ctx, ours)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.Changed = out.Changed || out.History > 0
+	out.Files, out.Bytes = m.files, m.bytes
+	return out, nil
+}
+
+func (m *Mirror) result(ours, theirs *state) *Synced {
+	out := &Synced{Changed: theirs == nil || theirs.before(ours)}
+	has := ours
+	if theirs != nil && ours.before(theirs) {
+		has, out.Behind = theirs, true
+	}
+	out.Root, out.Timestamp, out.Identity = has.root.Version, has.timestamp.Version, has.pub.Identity()
+	out.Expires = has.timestamp.Expires
+	if x := has.timestamp.Timestamp.Carnet; x != nil {
+		out.Issued = x.Issued
+	}
+	return out
+}
+
+// lock keeps other writers out of a destination that is an image layout.
+func (m *Mirror) lock(ctx context.Context) (func() error, error) {
+	if l, ok := m.To.Journal().(tuf.Locker); ok {
+		return l.Lock(ctx)
+	}
+	return func() error { return nil }, nil
+}
+
+// open reads what both sides offer, together. A destination that has nothing
+// is none yet.
+func (m *Mirror) open(ctx context.Context) error {
+	errs := make(chan error, 1)
+	go func() { errs <- m.From.Open(ctx) }()
+	to := m.To.Open(ctx)
+	from := <-errs
+	if errors.Is(to, registrystore.ErrNotFound) {
+		to = nil
+	}
+	if errors.Is(to, tuf.ErrUnreadable) {
+		to = foreign(to)
+	}
+	return errors.Join(at(Source, from), at(Destination, to))
+}
+
+// destination verifies what the destination has, under the root that its state
+// names. It returns nil if it has nothing. What is there and was not published
+// by this publisher is never replaced: it may be somebody's image.
+func (m *Mirror) destination(ctx context.Context, ours *state) (*state, error) {
+	if m.To.Publication() == nil {
+		return nil, nil
+	}
+	if bytes.Equal(ours.manifest, m.To.Manifest()) {
+		return ours, nil
+	}
+	s, err := m.verified(ctx, opened{m.To}, tuf.MemoryStore{})
+	if err != nil {
+		return nil, foreign(err)
+	}
+	m.To.Holding(s.pub)
+	return s, nil
+}
+
+func foreign(err error) error {
+	return fmt.Errorf("it holds no state that this publisher signed, and is left as it is: name another repository, or take its tag latest away: %w", err)
+}
+
+// source verifies what the source offers, with what is known of the publisher.
+// Of two states of one version both are the publisher's word: the other one is
+// verified by itself.
+func (m *Mirror) source(ctx context.Context) (*state, error) {
+	s, err := m.verified(ctx, opened{m.From}, m.Store)
+	if !errors.Is(err, errOther) {
+		return s, err
+	}
+	other, err := m.verified(ctx, opened{m.From}, tuf.MemoryStore{})
+	if err != nil {
+		return nil, err
+	}
+	if other.root.Version < s.root.Version || other.timestamp.Version < s.timestamp.Version {
+		return nil, &tuf.RollbackError{File: metadata.RoleTimestamp, Trusted: s.timestamp.Version, Offered: other.timestamp.Version}
+	}
+	return other, nil
+}
+
+func (m *Mirror) report(format string, args ...any) {
+	if m.Report != nil {
+		m.Report(fmt.Sprintf(format, args...))
+	}
+}
