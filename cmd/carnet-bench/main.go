@@ -39,11 +39,12 @@ type options struct {
 	runs      int
 	artifacts int
 	rotations []int // artifacts of the roles that are rotated
+	images    int   // of the release that goes to mirrors
 	latencies []time.Duration
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := options{rotations: []int{1, 1_000, 100_000}, latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
+	o := options{images: 200, rotations: []int{1, 1_000, 100_000}, latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
 	flags := flag.NewFlagSet("carnet-bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.carnet, "carnet", "", "`file` of the binary whose whole runs are measured too")
@@ -75,6 +76,7 @@ func measure(t testing.TB, o options) []row {
 	rows := w.clients()
 	rows = append(rows, w.signing()...)
 	rows = append(rows, w.rotations()...)
+	rows = append(rows, w.mirroring()...)
 	if o.carnet != "" {
 		rows = append(rows, w.processes()...)
 	}

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 // What does not depend on the machine is exact in every run.
 func TestRequestsAndRounds(t *testing.T) {
-	rows := measure(t, options{runs: 1, artifacts: 200, rotations: []int{1, 500}, latencies: []time.Duration{0}})
+	rows := measure(t, options{runs: 1, artifacts: 200, images: 10, rotations: []int{1, 500}, latencies: []time.Duration{0}})
 	type cost struct{ requests, rounds int64 }
 	found := map[string]cost{}
 	for _, r := range rows {
@@ -35,6 +35,10 @@ func TestRequestsAndRounds(t *testing.T) {
 	require.Equal(t, found[signOne], found[signAll])
 	require.LessOrEqual(t, found[signOne].requests, int64(maxSign))
 	require.Equal(t, found[rotated(1)].requests, found[rotated(500)].requests)
+	require.EqualValues(t, 2*mirrors, found[syncUnchanged].requests)
+	require.LessOrEqual(t, found[syncRelease].requests, int64(16*mirrors))
+	require.Greater(t, found[attachRelease].requests, int64(10*mirrors))
+	require.Greater(t, found[signRelease].requests, int64(3*10*mirrors))
 
 	var out bytes.Buffer
 	printTable(&out, options{latencies: []time.Duration{0}}, rows)
@@ -49,6 +53,7 @@ func TestMissedTargetsAreFound(t *testing.T) {
 			{name: warmDigest}, {name: warmMany, requests: 101, rounds: 4},
 			{name: warmExported, rounds: 2, wall: at(20)}, {name: warmPlain, rounds: 2, wall: at(20)},
 			{name: signOne, requests: 13}, {name: signAll, requests: 13}, {name: rotated(1), requests: 13}, {name: rotated(9), requests: 13},
+			{name: syncUnchanged, requests: 2 * mirrors}, {name: syncRelease, requests: 16 * mirrors},
 			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
 		}
 	}
@@ -61,16 +66,18 @@ func TestMissedTargetsAreFound(t *testing.T) {
 	require.Len(t, missedTargets(o, good()), 1)
 	require.NoError(t, os.Truncate(o.carnet, maxBinary-1))
 	for name, spoil := range map[string]func(*row){
-		coldTag:      func(r *row) { r.rounds = 3 },
-		warmTag:      func(r *row) { r.requests = 3 },
-		warmDigest:   func(r *row) { r.requests = 1 },
-		warmMany:     func(r *row) { r.requests = 102 },
-		warmExported: func(r *row) { r.wall[0] = time.Millisecond },
-		warmPlain:    func(r *row) { r.rounds = 1 },
-		signOne:      func(r *row) { r.requests = 12 },
-		rotated(9):   func(r *row) { r.requests = 14 },
-		processEmpty: func(r *row) { r.wall[0] = maxStart },
-		processWarm:  func(r *row) { r.wall[0] = 46 * time.Millisecond },
+		coldTag:       func(r *row) { r.rounds = 3 },
+		warmTag:       func(r *row) { r.requests = 3 },
+		warmDigest:    func(r *row) { r.requests = 1 },
+		warmMany:      func(r *row) { r.requests = 102 },
+		warmExported:  func(r *row) { r.wall[0] = time.Millisecond },
+		warmPlain:     func(r *row) { r.rounds = 1 },
+		signOne:       func(r *row) { r.requests = 12 },
+		syncUnchanged: func(r *row) { r.requests++ },
+		syncRelease:   func(r *row) { r.requests++ },
+		rotated(9):    func(r *row) { r.requests = 14 },
+		processEmpty:  func(r *row) { r.wall[0] = maxStart },
+		processWarm:   func(r *row) { r.wall[0] = 46 * time.Millisecond },
 	} {
 		rows := good()
 		for i := range rows {

@@ -146,6 +146,9 @@ func missedTargets(o options, rows []row) []string {
 		t.want(r.requests == first.requests && r.requests <= maxSign, "%s: %d requests, %s: %d, want the same number and at most %d",
 			first.name, first.requests, r.name, r.requests, maxSign)
 	}
+	same, release := t.row(syncUnchanged), t.row(syncRelease)
+	t.want(same.requests == 2*mirrors, "%s: %d requests, want %d", same.name, same.requests, 2*mirrors)
+	t.want(release.requests <= 16*mirrors, "%s: %d requests, want at most %d", release.name, release.requests, 16*mirrors)
 	if o.carnet != "" {
 		empty, warm := t.row(processEmpty).wall[0], t.row(processWarm).wall[0]
 		t.want(empty < maxStart, "%s: %s, want less than %s", processEmpty, empty, maxStart)
