@@ -8,6 +8,13 @@
 //	m := promotion.Mirror{Root: pinned, Store: state, From: origin, To: mirror, Now: time.Now}
 //	done, err := m.Sync(ctx)
 //
+// A [Promoter] copies what it verified, by its digest, with all that refers to
+// it, and attaches the evidence by which it is verified where no publisher can
+// be reached:
+//
+//	p := promotion.Promoter{From: regs, To: regs, Verify: verifier, Policy: policy, Attach: true}
+//	promoted, err := p.Promote(ctx, source, destination)
+//
 // Whatever fails says by a [SideError] which side did: where content comes
 // from, or where it goes. What was written until then is complete in itself,
 // nothing names what is missing, and the same call again finishes the work.
