@@ -197,6 +197,9 @@ func (w *writing) joinOne(ctx context.Context, cur, x *revision) (*joined, error
 		if x.committed && compareRevisions(x, cur) > 0 {
 			return nil, fmt.Errorf("%w: %s, with which nothing recent is shared", errStartOver, short(x))
 		}
+		if !x.committed && w.repo.age(x) < DraftLife/2 {
+			w.left = true
+		}
 		return nil, nil
 	}
 	j, err := w.repo.join(ctx, w.root, base, cur, x)
