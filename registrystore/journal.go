@@ -101,7 +101,7 @@ func (t *Trust) Commit(ctx context.Context, p *tuf.Publication) (tuf.Entry, erro
 
 // commit is Commit of p, whose manifest is raw.
 func (t *Trust) commit(ctx context.Context, p *tuf.Publication, raw []byte) (tuf.Entry, error) {
-	e, ok := parseTag(stateTag(p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity()))
+	e, ok := parseTag(stateTagOf(p))
 	if !ok {
 		return e, fmt.Errorf("%w: %q is no tag of a publication", ErrReference, e.Tag)
 	}

@@ -37,7 +37,10 @@ func (t *Trust) Open(ctx context.Context) error {
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) && !failing(err) {
 		return err
 	}
-	return t.openListed(ctx, 0, err)
+	if err = t.openListed(ctx, 0, err); errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: %w", tuf.ErrNotFound, err)
+	}
+	return err
 }
 
 // Publication returns what Open found, or nil.

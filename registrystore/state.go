@@ -200,7 +200,25 @@ func isTagOf(tag string, raw []byte) bool {
 	if p.IsDraft() {
 		return tag == draftTag(p.Snapshot.Version, p.Identity())
 	}
-	return tag == stateTag(p.Roots[len(p.Roots)-1].Version, p.Snapshot.Version, p.Identity())
+	return tag == stateTagOf(p)
+}
+
+// stateTagOf is the tag of a state. Its timestamp says the version; other
+// tools sign a new timestamp over the same snapshot, so that the two differ.
+func stateTagOf(p *tuf.Publication) string {
+	return stateTag(p.Roots[len(p.Roots)-1].Version, sealVersion(p), p.Identity())
+}
+
+// sealVersion is the version of a state's timestamp, that of snapshot where
+// the timestamp is not at hand.
+func sealVersion(p *tuf.Publication) int64 {
+	if p.Timestamp.Version > 0 {
+		return p.Timestamp.Version
+	}
+	if f, err := metadata.Decode(metadata.RoleTimestamp, p.Timestamp.Data); err == nil {
+		return f.Version
+	}
+	return p.Snapshot.Version
 }
 
 // parseTag takes a state's or draft's tag apart. Tags of any other form are
