@@ -87,6 +87,24 @@ func (r *Registries) Fresh() *Registries {
 	return &Registries{opts: r.opts, client: r.client, base: r.base, remotes: map[Repository]*remoteBackend{}}
 }
 
+// HTTPClient returns a client for plain web servers: it reaches them as
+// registries are reached, repeats reads as they are, and knows no credentials.
+func (r *Registries) HTTPClient() *http.Client {
+	return &http.Client{Transport: &named{r.client.Client.Transport, r.opts.userAgent()}}
+}
+
+// named says in every request who asks.
+type named struct {
+	base  http.RoundTripper
+	agent string
+}
+
+func (n *named) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", n.agent)
+	return n.base.RoundTrip(req)
+}
+
 // Cache returns what New was given, or nil.
 func (r *Registries) Cache() *Cache { return r.cache }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +115,7 @@ func (c *command) pinOf(repo registrystore.Repository) (verify.Pin, error) {
 	}
 	var found []verify.Pin
 	for _, p := range list {
-		if slices.ContainsFunc(p.Repositories, func(s string) bool { return sameRepository(s, repo) }) {
+		if hasRepository(p, repo) {
 			found = append(found, p)
 		}
 	}

@@ -18,13 +18,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/carnet-project/carnet/fixtures"
+	"github.com/carnet-project/carnet/fixtures/tufrepository"
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/tuf"
 )
 
 // commands are what scripts can do beside what testscript brings.
 func commands(t *testing.T, p *place) map[string]func(ts *testscript.TestScript, neg bool, args []string) {
-	w := &world{t: t, place: p, registries: map[string]*fixtures.Registry{}, publishers: map[string]*fixtures.Publisher{}, stalls: map[string]*fixtures.Injected{}}
+	w := &world{
+		t: t, place: p, registries: map[string]*fixtures.Registry{}, publishers: map[string]*fixtures.Publisher{}, stalls: map[string]*fixtures.Injected{},
+		foreigns: map[string]*tufrepository.Repository{},
+	}
 	if p.host != nil {
 		w.registries[p.host.Host] = p.host
 	}
@@ -45,6 +49,7 @@ type world struct {
 	faults     []*fixtures.Injected
 	held       *flock.Flock                  // of a layout
 	stalls     map[string]*fixtures.Injected // by address
+	foreigns   map[string]*tufrepository.Repository
 }
 
 // exits CODE COMMAND... asserts the exact exit code.

@@ -80,9 +80,9 @@ func (c *command) trustAdd(pin verify.Pin) error {
 // findRoot returns the root with the digest that a person gave, out of what
 // the repositories hold. The digest alone decides.
 func (c *command) findRoot(ctx context.Context, repositories []string, arg string) ([]byte, error) {
-	want, err := digest.Parse(arg)
-	if err != nil || want.Algorithm() != digest.SHA256 {
-		return nil, usagef("--root-digest %q: want sha256:<64 hexadecimal digits>", arg)
+	want, err := rootDigest(arg)
+	if err != nil {
+		return nil, err
 	}
 	var found []string
 	var failed error
@@ -96,7 +96,19 @@ func (c *command) findRoot(ctx context.Context, repositories []string, arg strin
 	if failed != nil {
 		return nil, failed // the root may be where nobody answered
 	}
-	return nil, usagef("no root has the digest %s; found %s: compare it with what the publisher gave you", want, strings.Join(found, ", "))
+	return nil, noSuchRoot(want, found)
+}
+
+func rootDigest(arg string) (digest.Digest, error) {
+	want, err := digest.Parse(arg)
+	if err != nil || want.Algorithm() != digest.SHA256 {
+		return "", usagef("--root-digest %q: want sha256:<64 hexadecimal digits>", arg)
+	}
+	return want, nil
+}
+
+func noSuchRoot(want digest.Digest, found []string) error {
+	return usagef("no root has the digest %s; found %s: compare it with what the publisher gave you", want, strings.Join(found, ", "))
 }
 
 // rootIn looks for a root in one repository, and says what others are there.
@@ -112,8 +124,13 @@ func (c *command) rootIn(ctx context.Context, repo string, want digest.Digest) (
 	if err := trust.Open(ctx); err != nil {
 		return nil, nil, fmt.Errorf("no root to be read: %w", err)
 	}
+	return rootOf(ctx, trust, want)
+}
+
+// rootOf looks for a root in a source, from version 1 on.
+func rootOf(ctx context.Context, source tuf.Source, want digest.Digest) (root []byte, others []string, err error) {
 	for v := int64(1); v <= metadata.MaxRootSteps; v++ {
-		raw, err := trust.Root(ctx, v)
+		raw, err := source.Root(ctx, v)
 		if errors.Is(err, tuf.ErrNotFound) {
 			break
 		}
@@ -124,7 +141,7 @@ func (c *command) rootIn(ctx context.Context, repo string, want digest.Digest) (
 		if d == want {
 			return raw, nil, nil
 		}
-		others = append(others, fmt.Sprintf("root %d of %s is %s", v, repo, d))
+		others = append(others, fmt.Sprintf("root %d of %s is %s", v, source, d))
 	}
 	return nil, others, nil
 }
