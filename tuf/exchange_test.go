@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	tufmeta "github.com/theupdateframework/go-tuf/v2/metadata"
 	tufconfig "github.com/theupdateframework/go-tuf/v2/metadata/config"
 	tuffetcher "github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 	tufupdater "github.com/theupdateframework/go-tuf/v2/metadata/updater"
@@ -178,9 +179,22 @@ func overHTTP(t *testing.T, dir string, root []byte) *peer {
 }
 
 func overFiles(t *testing.T, dir string, root []byte) *peer {
-	transport := &http.Transport{}
-	transport.RegisterProtocol("file", http.NewFileTransport(http.Dir(dir)))
-	return newPeer(t, "file:///", (&tuffetcher.DefaultFetcher{}).NewFetcherWithHTTPClient(&http.Client{Transport: transport}), root)
+	return newPeer(t, "file:///", fileFetcher(dir), root)
+}
+
+// fileFetcher reads a folder by URL, without a web server.
+type fileFetcher string
+
+func (dir fileFetcher) DownloadFile(at string, limit int64, _ time.Duration) ([]byte, error) {
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(filepath.Join(string(dir), filepath.FromSlash(u.Path)))
+	if err != nil {
+		return nil, &tufmeta.ErrDownloadHTTP{StatusCode: http.StatusNotFound, URL: at}
+	}
+	return raw, nil
 }
 
 func newPeer(t *testing.T, base string, fetch tuffetcher.Fetcher, root []byte) *peer {
@@ -468,4 +482,28 @@ func TestExportedPublisherIsImported(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Old states of an imported publisher are pruned, and the newest stays, also
+// where timestamp and snapshot have different versions.
+func TestPruneImported(t *testing.T) {
+	f := newForeign(t)
+	f.AddTarget("targets", "file", []byte("one"))
+	f.PublishAll()
+	for range 3 {
+		f.Publish("timestamp")
+		f.take(f.http())
+	}
+	trust := f.open()
+	repo := tuf.NewRepository(tuf.RepositoryOptions{
+		Root: f.root, Store: tuf.MemoryStore{}, Journal: trust.Journal(), Sources: []tuf.Source{trust}, Now: func() time.Time { return f.now },
+	})
+	gone, err := repo.Prune(t.Context(), tuf.Pruning{Keep: 1})
+	require.NoError(t, err)
+	require.Len(t, gone, 2)
+	entries, err := f.open().List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.EqualValues(t, f.Version("timestamp"), entries[0].Version)
+	f.requireListed(map[string]string{"file": "one"})
 }

@@ -52,7 +52,6 @@ func (c *Client) Gather(ctx context.Context, o Gathering) (*Publication, error) 
 		return nil, err
 	}
 	notes := c.notes
-	c.sources = []Source{heldSource{g}, ahead{g}}
 	defer func() { c.sources, c.notes = g.sources, notes }()
 	pub := &Publication{
 		Timestamp: fileOf(metadata.RoleTimestamp, c.timestamp), Snapshot: fileOf(metadata.RoleSnapshot, c.snapshot),
@@ -159,6 +158,10 @@ func (g *gatherer) open(ctx context.Context, e delegations.Edge) ([]delegations.
 	if _, ok := g.c.snapshot.Snapshot.Meta[e.Role]; !ok && e.Role != metadata.RoleTargets {
 		g.unlisted[e.Role] = true
 		return nil, nil
+	}
+	g.c.sources = []Source{ahead{g}}
+	if _, held := g.heldFile(e.Role, g.c.snapshot.Snapshot.Meta[e.Role]); held {
+		g.c.sources = []Source{heldSource{g}, ahead{g}}
 	}
 	f, err := g.c.OpenFile(ctx, e)
 	if err == nil {
@@ -284,7 +287,7 @@ func (g *gatherer) askSources(ctx context.Context, role string, want metadata.Me
 		if err == nil {
 			return answer{raw: raw}
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", s, err))
+		failed = append(failed, err)
 	}
 	return answer{err: errors.Join(failed...)}
 }

@@ -130,7 +130,7 @@ func (o Importing) tellExpired(c *Client) {
 // root must be able to take the publication.
 func (o Importing) accept(ctx context.Context, pub *Publication) error {
 	c, err := NewClient(Options{
-		Root: o.Root, Store: MemoryStore{}, Sources: []Source{&held{pub, o.To}}, Now: o.Now, AllowExpired: true,
+		Root: o.Root, Store: MemoryStore{}, Sources: []Source{&held{pub: pub, journal: o.To}}, Now: o.Now, AllowExpired: true,
 	})
 	if err == nil {
 		err = c.Refresh(ctx)

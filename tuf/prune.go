@@ -36,7 +36,7 @@ func (r *Repository) Prune(ctx context.Context, keep Pruning) ([]string, error) 
 		return nil, err
 	}
 	var old []Entry
-	newest := state.rev.version
+	newest := state.Timestamp().Version
 	oldest := oldestKept(entries, newest, keep.Keep)
 	for _, e := range states(entries) {
 		if e.Version >= oldest && e.Version <= newest {

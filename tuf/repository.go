@@ -141,7 +141,7 @@ func (r *Repository) publicationOf(ctx context.Context, c *Client) (*Publication
 // listedPublication finds the publication of the trusted snapshot in the list
 // of states. Of two states of one version latest names the other.
 func (r *Repository) listedPublication(ctx context.Context, c *Client) (*Publication, error) {
-	want, version := Identity(c.Snapshot()), c.Snapshot().Version
+	want, version := Identity(c.Snapshot()), c.Timestamp().Version
 	entries, err := r.opts.Journal.List(ctx)
 	if err != nil {
 		return nil, err

@@ -161,13 +161,14 @@ func (r *Repository) readRevision(ctx context.Context, root *metadata.File, e En
 	if x := snapshot.Snapshot.Carnet; x != nil && (x.Root.Version > root.Version || x.Root.Version == root.Version && x.Root != rootOf(root)) {
 		return nil, fmt.Errorf("%w: it was made under another root, version %d", errForeign, x.Root.Version)
 	}
-	if snapshot.Version != e.Version {
-		return nil, fmt.Errorf("%w: its tag says version %d and its snapshot version %d", errForeign, e.Version, snapshot.Version)
-	}
+	version := snapshot.Version
 	if !e.Draft {
-		if err := r.checkSeal(ctx, root, pub, snapshot); err != nil {
+		if version, err = r.checkSeal(ctx, root, pub, snapshot); err != nil {
 			return nil, err
 		}
+	}
+	if version != e.Version {
+		return nil, fmt.Errorf("%w: its tag says version %d, and it has version %d", errForeign, e.Version, version)
 	}
 	return newRevision(pub, snapshot, root, !e.Draft), nil
 }
@@ -211,15 +212,18 @@ func (r *Repository) verified(ctx context.Context, root *metadata.File, f File) 
 }
 
 // checkSeal checks that a state's timestamp is signed and names its snapshot.
-func (r *Repository) checkSeal(ctx context.Context, root *metadata.File, pub *Publication, snapshot *metadata.File) error {
+// It returns the timestamp's version, which is that of snapshot unless another
+// tool made the two.
+func (r *Repository) checkSeal(ctx context.Context, root *metadata.File, pub *Publication, snapshot *metadata.File) (int64, error) {
 	t, err := r.verified(ctx, root, pub.Timestamp)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := checkFile(metadata.RoleSnapshot, snapshot, t.Timestamp.Snapshot); err != nil || t.Version != snapshot.Version {
-		return fmt.Errorf("%w: timestamp version %d does not name the snapshot beside it: %w", errForeign, t.Version, err)
+	ours := snapshot.Snapshot.Carnet != nil
+	if err := checkFile(metadata.RoleSnapshot, snapshot, t.Timestamp.Snapshot); err != nil || ours && t.Version != snapshot.Version {
+		return 0, fmt.Errorf("%w: timestamp version %d does not name the snapshot beside it: %w", errForeign, t.Version, err)
 	}
-	return nil
+	return t.Version, nil
 }
 
 // role returns the file of a role as rev's snapshot lists it, unverified but
