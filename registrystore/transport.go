@@ -90,16 +90,16 @@ func (r *Registries) Fresh() *Registries {
 // HTTPClient returns a client for plain web servers: it reaches them as
 // registries are reached, repeats reads as they are, and knows no credentials.
 func (r *Registries) HTTPClient() *http.Client {
-	return &http.Client{Transport: &named{r.client.Client.Transport, r.opts.userAgent()}}
+	return &http.Client{Transport: &introduced{r.client.Client.Transport, r.opts.userAgent()}}
 }
 
-// named says in every request who asks.
-type named struct {
+// introduced says in every request who asks.
+type introduced struct {
 	base  http.RoundTripper
 	agent string
 }
 
-func (n *named) RoundTrip(req *http.Request) (*http.Response, error) {
+func (n *introduced) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", n.agent)
 	return n.base.RoundTrip(req)
