@@ -157,6 +157,28 @@ func TestConcurrentAttachmentsAreAllListed(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
+// A registry may list a tag a moment before it can be read: that is no garbage,
+// and is looked at again.
+func TestEntryWhoseTagCannotBeReadYetIsNotLost(t *testing.T) {
+	reg := fixtures.Distribution(t)
+	p := onRegistry(reg)
+	raw := p.raw(t)
+	subject := raw.PushImage(t, "1.0", "one")
+	p.attach(t, subject, publisherID, 7)
+	fallback := strings.Replace(subject.Digest.String(), ":", "-", 1)
+	raw.PushManifest(t, fallback, ocispec.MediaTypeImageIndex, []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`))
+	var asked sync.Map
+	firstTime := func(req *http.Request) bool { // for each tag
+		_, before := asked.LoadOrStore(req.URL.Path, true)
+		return fixtures.Get("/manifests/trust.")(req) && !before
+	}
+	reg.Inject(fixtures.Fault{On: firstTime, Then: fixtures.Status(http.StatusNotFound)})
+	p.attach(t, subject, fmt.Sprintf("%032x", 1), 7)
+	refs, err := p.artifacts(t).Referrers(t.Context(), subject.Digest)
+	require.NoError(t, err)
+	require.Len(t, refs, 2)
+}
+
 // An entry that somebody took away, having read the index before it was
 // there, is brought back by the tag, also if that writer knows nothing of it.
 func TestLostEntryIsRepairedFromItsTag(t *testing.T) {

@@ -164,35 +164,42 @@ func (b *remoteBackend) lost(ctx context.Context, subject digest.Digest, index [
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	tags = tags[:min(len(tags), maxReferrers)]
-	found := make([]ocispec.Descriptor, len(tags))
+	found, bad := make([]ocispec.Descriptor, len(tags)), make([]bool, len(tags))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, tag := range tags {
-		g.Go(func() (err error) { found[i], err = b.taggedAttachment(gctx, subject, tag); return err })
+		g.Go(func() (err error) { found[i], bad[i], err = b.taggedAttachment(gctx, subject, tag); return err })
 	}
 	err = g.Wait()
-	for i, d := range found {
-		garbage[tags[i]] = d.Digest == ""
+	for i := range found {
+		if bad[i] {
+			garbage[tags[i]] = true
+		}
 	}
 	return slices.DeleteFunc(found, func(d ocispec.Descriptor) bool { return d.Digest == "" }), err
 }
 
-func (b *remoteBackend) taggedAttachment(ctx context.Context, subject digest.Digest, tag string) (ocispec.Descriptor, error) {
+// taggedAttachment returns the attachment under a tag as the index lists it, or
+// that there is garbage. A tag may be listed a moment before it can be read:
+// then it is neither, and looked at again.
+func (b *remoteBackend) taggedAttachment(ctx context.Context, subject digest.Digest, tag string) (d ocispec.Descriptor, garbage bool, err error) {
 	desc, raw, err := b.manifest(ctx, tag)
-	if isAbsent(err) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt) {
-		return ocispec.Descriptor{}, nil // of a tag that moves, or of garbage
-	}
-	if err != nil {
-		return ocispec.Descriptor{}, err
+	switch {
+	case isAbsent(err):
+		return d, false, nil
+	case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt):
+		return d, true, nil
+	case err != nil:
+		return d, false, err
 	}
 	if _, err := decodeAttachment(subject, raw); err != nil {
-		return ocispec.Descriptor{}, nil
+		return d, true, nil
 	}
-	d, err := listing(desc, raw)
-	if err != nil || d.Annotations[metadata.AnnotationPublisher] != strings.TrimPrefix(tag, trustTags(subject)) {
-		return ocispec.Descriptor{}, nil
+	listed, err := listing(desc, raw)
+	if err != nil || listed.Annotations[metadata.AnnotationPublisher] != strings.TrimPrefix(tag, trustTags(subject)) {
+		return d, true, nil
 	}
-	return d, nil
+	return listed, false, nil
 }
 
 // claimed asks for both kinds of lists at once: which of them a registry has
