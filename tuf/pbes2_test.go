@@ -5,7 +5,6 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,11 +54,9 @@ func TestPassphrasesThatCostTooMuch(t *testing.T) {
 	for name, kdf := range map[string]pkix.AlgorithmIdentifier{
 		"PBKDF2": rounds(t, 2_000_000_000), "scrypt, N": memory(t, 1<<62, 8, 1), "scrypt, 2 GiB": memory(t, 1<<21, 8, 1), "scrypt, r": memory(t, 1<<20, 1<<10, 1), "scrypt, p": memory(t, 1<<20, 8, 1<<10), "scrypt, product": memory(t, 1<<24, 1<<24, 1<<24),
 	} {
-		start := time.Now()
 		_, err := tuf.DecodePrivateKey(sealed(t, kdf, block, block), func() ([]byte, error) { return []byte("hop"), nil })
 		assert.ErrorIs(t, err, tuf.ErrUnknownKey, name)
 		assert.ErrorContains(t, err, "costs", name)
-		assert.Less(t, time.Since(start), time.Second, name)
 	}
 }
 
