@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,14 +277,15 @@ func TestSyncDiesAtEveryWrite(t *testing.T) {
 
 // dead breaks the nth write and everything after it.
 func dead(nth int, action fixtures.Action) fixtures.Fault {
-	n := 0
+	var n atomic.Int64
+	var first atomic.Pointer[http.Request]
 	return fixtures.Fault{On: func(r *http.Request) bool {
-		if fixtures.Writes(r) {
-			n++
+		if fixtures.Writes(r) && n.Add(1) == int64(nth) {
+			first.Store(r)
 		}
-		return n >= nth
+		return n.Load() >= int64(nth)
 	}, Then: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if fixtures.Writes(r) && n == nth {
+		if r == first.Load() {
 			action(w, r, next)
 			return
 		}

@@ -3,6 +3,7 @@ package revocation
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -122,8 +123,9 @@ func (a *Audit) step(s *step) {
 		}
 	}
 	carried := 0
-	for path, target := range s.file.Targets.Targets {
-		d := target.Hashes.Digest()
+	// In an order: which entry of a digest stands for a role must not be chance.
+	for _, path := range slices.Sorted(maps.Keys(s.file.Targets.Targets)) {
+		d := s.file.Targets.Targets[path].Hashes.Digest()
 		if d == "" {
 			continue
 		}
