@@ -96,7 +96,7 @@ func isMalformed(err error) bool {
 }
 
 func kind(err error) error {
-	for _, k := range []error{ErrNotFound, ErrTooLarge, ErrCorrupt, ErrLocked, ErrImmutable, ErrReadOnly, ErrOffline} {
+	for _, k := range []error{ErrNotFound, ErrTooLarge, ErrCorrupt, ErrLayoutVersion, ErrLocked, ErrImmutable, ErrReadOnly, ErrOffline} {
 		if errors.Is(err, k) {
 			return k
 		}

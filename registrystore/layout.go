@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -21,6 +22,8 @@ type layoutBackend struct {
 	name string
 	dir  string
 	held bool // this backend holds the lock for a whole publication
+	// checked is set once oci-layout was found to have a known version.
+	checked atomic.Bool
 }
 
 func newLayout(repo Repository) *layoutBackend {
@@ -30,8 +33,11 @@ func newLayout(repo Repository) *layoutBackend {
 func (b *layoutBackend) wrap(op string, err error) error { return wrap(b.name, op, err) }
 
 // blobPath returns where a digest's bytes are. Only a SHA-256 in lower-case
-// hexadecimal becomes a path.
+// hexadecimal becomes a path, and only in a layout of a version that is known.
 func (b *layoutBackend) blobPath(d digest.Digest) (string, error) {
+	if err := b.checkVersion(); err != nil {
+		return "", err
+	}
 	if !isSHA256(d) {
 		return "", fmt.Errorf("%w: digest %.100q", ErrCorrupt, d)
 	}

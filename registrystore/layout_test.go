@@ -229,6 +229,41 @@ func TestBrokenLayouts(t *testing.T) {
 	}
 }
 
+// A layout of another version may mean anything: nothing is read from it, by
+// tag or by digest, and nothing written.
+func TestLayoutOfAnUnknownVersion(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		want error
+	}{
+		"newer":         {`{"imageLayoutVersion":"1.1.0"}`, registrystore.ErrLayoutVersion},
+		"none":          {`{}`, registrystore.ErrLayoutVersion},
+		"two in one":    {`{"imageLayoutVersion":"1.0.0"}{"imageLayoutVersion":"2.0.0"}`, registrystore.ErrCorrupt},
+		"no text":       {`{"imageLayoutVersion":1}`, registrystore.ErrCorrupt},
+		"empty":         {``, registrystore.ErrCorrupt},
+		"too large":     {`{"imageLayoutVersion":"1.0.0","x":"` + strings.Repeat("x", registrystore.MaxLayoutFile) + `"}`, registrystore.ErrTooLarge},
+		"other members": {`{"imageLayoutVersion":"1.0.0","x":true}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := onLayout(t)
+			image := p.raw(t).PushImage(t, "1.0", "hello")
+			require.NoError(t, p.trust(t, nil).Advance(ctx, publication(1)))
+			write(t, p.dir, "oci-layout", c.file)
+			before, err := os.ReadFile(filepath.Join(p.dir, "index.json"))
+			require.NoError(t, err)
+			for _, ref := range []string{":1.0", "@" + image.Digest.String()} {
+				_, err = p.artifacts(t).Read(ctx, p.ref(t, ref))
+				require.ErrorIs(t, err, c.want, ref)
+			}
+			_, err = p.trust(t, nil).Commit(ctx, publication(2))
+			require.ErrorIs(t, err, c.want)
+			after, err := os.ReadFile(filepath.Join(p.dir, "index.json"))
+			require.NoError(t, err)
+			require.Equal(t, c.want == nil, string(before) != string(after))
+		})
+	}
+}
+
 func write(t *testing.T, dir, name, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))

@@ -35,6 +35,9 @@ const emptyIndex = `{"manifests":[],"mediaType":"application/vnd.oci.image.index
 // index reads index.json. A folder that does not exist, or is empty, is a
 // layout without content.
 func (b *layoutBackend) index() (*layoutIndex, error) {
+	if err := b.checkVersion(); err != nil {
+		return nil, err
+	}
 	// Looked for first: a writer makes index.json before blobs/.
 	_, noBlobs := os.Stat(filepath.Join(b.dir, ocispec.ImageBlobsDir))
 	raw, err := readFile(filepath.Join(b.dir, ocispec.ImageIndexFile), maxIndex)
