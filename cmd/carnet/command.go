@@ -34,15 +34,21 @@ type command struct {
 	configDir  string
 	registries *registrystore.Registries
 	ends       map[string]*registrystore.Registries // by sideFlags.name
-	cache      *registrystore.Cache
-	keystore   *tuf.Keystore
-	typed      [][]byte                 // passphrases, in this run
-	signWith   []string                 // keys of --key
-	found      map[string]signers.Found // keys that were named by URI in this run
+	endOf      map[string]string                    // sideFlags.name by host
+	// What was read from standard input, which can be read once: the password of
+	// --username, and those of the ends by sideFlags.name.
+	loginPassword string
+	endPasswords  map[string]string
+
+	cache    *registrystore.Cache
+	keystore *tuf.Keystore
+	typed    [][]byte                 // passphrases, in this run
+	signWith []string                 // keys of --key
+	found    map[string]signers.Found // keys that were named by URI in this run
 }
 
 func newCommand(stdin io.Reader, stdout, stderr io.Writer) *command {
-	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}, found: map[string]signers.Found{}, ends: map[string]*registrystore.Registries{}}
+	return &command{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cancel: func() {}, found: map[string]signers.Found{}, ends: map[string]*registrystore.Registries{}, endOf: map[string]string{}}
 }
 
 func (c *command) close() { c.cancel() }
@@ -276,11 +282,13 @@ func (c *command) registryOptions() (registrystore.Options, error) {
 	if f.verbose {
 		opts.Trace = func(s string) { c.detail("%s", printable(s)) }
 	}
-	if f.passwordStdin {
+	if f.passwordStdin && c.loginPassword == "" {
 		var err error
-		opts.Password, err = c.password("--password-stdin")
-		return opts, err
+		if c.loginPassword, err = c.password("--password-stdin"); err != nil {
+			return opts, err
+		}
 	}
+	opts.Password = c.loginPassword
 	return opts, nil
 }
 

@@ -41,7 +41,11 @@ func (c *command) credentialHost(cmd *cobra.Command, args []string) (string, err
 	case 1:
 		return names[0], nil
 	default:
-		return "", usagef("--username with several registries (%s): log in to each with docker login or oras login", strings.Join(names, ", "))
+		hint := "log in to each with docker login or oras login"
+		if cmd.Flags().Lookup("to-username") != nil {
+			hint += ", or give --from-username and --to-username"
+		}
+		return "", usagef("--username with several registries (%s): %s", strings.Join(names, ", "), hint)
 	}
 }
 

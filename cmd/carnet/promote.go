@@ -42,7 +42,10 @@ What is withdrawn is not promoted. A tag that is at another artifact stays, unle
 --move is given. An interrupted promote can be run again: it sends what is missing.
 
 With several SRC, or with --tag, DST is a repository, and each keeps its tag. A SRC
-without a tag, with --tag, is a repository too.`,
+without a tag, with --tag, is a repository too.
+
+Two registries with accounts of their own take --from-username and --to-username,
+each with its password on standard input, a line each, that of SRC first.`,
 		Example: "  carnet promote registry.example/dev/net-monitor:1.0 registry.example/prod/net-monitor:1.0\n" +
 			"  carnet promote registry.example/net-monitor oci:net-monitor --tag '1.*' --publisher wabbit\n" +
 			"  carnet promote registry.example/net-monitor:1.0 acme.example/prod/net-monitor:1.0 --trust acme.example/trust --role production",

@@ -45,7 +45,7 @@ func (c *command) openPublisher(trust string) (*publisher, error) {
 	if p.pin, err = c.pinOf(repo); err != nil {
 		return nil, err
 	}
-	regs, err := c.registry()
+	regs, err := c.registryAt(repo.Host)
 	if err != nil {
 		return nil, err
 	}

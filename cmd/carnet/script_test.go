@@ -71,13 +71,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// registry VAR distribution|1.1 [tls] [basic] [token] [immutable] starts a registry and
+// registry VAR distribution|1.1 [tls] [basic] [token] [bob] [immutable] starts a registry and
 // sets VAR to its address, VAR_CA to its authority's file.
 func (w *world) startRegistry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: registry VAR distribution|1.1 [tls] [basic] [token] [immutable]")
+		ts.Fatalf("usage: registry VAR distribution|1.1 [tls] [basic] [token] [bob] [immutable]")
 	}
-	options := map[string]func() fixtures.Option{"tls": fixtures.WithTLS, "basic": fixtures.WithBasicAuth, "token": fixtures.WithTokenAuth, "immutable": func() fixtures.Option { return fixtures.WithImmutableTags(http.StatusConflict) }}
+	options := map[string]func() fixtures.Option{"tls": fixtures.WithTLS, "basic": fixtures.WithBasicAuth, "token": fixtures.WithTokenAuth, "bob": func() fixtures.Option { return fixtures.WithTokenAccount("bob", "two horses") }, "immutable": func() fixtures.Option { return fixtures.WithImmutableTags(http.StatusConflict) }}
 	var opts []fixtures.Option
 	for _, word := range args[2:] {
 		if options[word] == nil {

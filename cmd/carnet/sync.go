@@ -42,9 +42,14 @@ The publisher is the pinned one that has SRC or DST among its repositories, or t
 of --publisher. Verifiers ask DST once they pin it too: carnet trust add NAME DST.
 
 With --every it goes on until it is interrupted; a failure is told and tried again
-at the next turn. --timeout then bounds each turn.`,
+at the next turn. --timeout then bounds each turn.
+
+Two registries with accounts of their own take --from-username and --to-username,
+each with its password on standard input, a line each, that of SRC first.`,
 		Example: `  carnet sync registry.example/trust mirror.example/wabbit/trust
-  carnet sync --every 5m registry.example/trust oci:trust`,
+  carnet sync --every 5m registry.example/trust oci:trust
+  printf '%s\n' "$FROM_PASSWORD" "$TO_PASSWORD" | carnet sync registry.example/trust mirror.example/trust \
+    --from-username alice --from-password-stdin --to-username mirror --to-password-stdin`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.history < 0 {
