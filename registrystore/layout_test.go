@@ -255,6 +255,10 @@ func TestLayoutOfAnUnknownVersion(t *testing.T) {
 				_, err = p.artifacts(t).Read(ctx, p.ref(t, ref))
 				require.ErrorIs(t, err, c.want, ref)
 			}
+			_, err = p.artifacts(t).Resolve(ctx, p.ref(t, ":1.0"))
+			require.ErrorIs(t, err, c.want)
+			_, err = p.artifacts(t).Tags(ctx)
+			require.ErrorIs(t, err, c.want)
 			_, err = p.trust(t, nil).Commit(ctx, publication(2))
 			require.ErrorIs(t, err, c.want)
 			after, err := os.ReadFile(filepath.Join(p.dir, "index.json"))
