@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -37,7 +38,7 @@ func (r *Repository) accept(ctx context.Context, base *revision, pub *Publicatio
 // delegates to by other keys than in base: their files may be the old ones.
 // What base gave up stays given up.
 func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, role string) error {
-	t, err := acceptFile(ctx, c, role)
+	e, t, err := acceptFile(ctx, c, role)
 	if t == nil || err != nil {
 		return err
 	}
@@ -45,8 +46,8 @@ func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, 
 	if err != nil && !errors.Is(err, errForeign) { // what base's readers refuse gave nothing up
 		return err
 	}
-	if takesBack(before, c.roles[role]) {
-		return fmt.Errorf("%w: %w: choose a new name", ErrImpossible, takenBack(role, before, c.roles[role]))
+	if takesBack(e, before, c.roles[role]) {
+		return fmt.Errorf("%w: %w: choose a new name, or other keys", ErrImpossible, takenBack(role, before.Version, c.roles[role]))
 	}
 	if t.Delegations == nil {
 		return nil
@@ -59,7 +60,7 @@ func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, 
 		if _, listed := c.Snapshot().Snapshot.Meta[d.Name]; !listed || sameDelegation(find(was, d.Name), &d) {
 			continue
 		}
-		if _, err := acceptFile(ctx, c, d.Name); err != nil {
+		if _, _, err := acceptFile(ctx, c, d.Name); err != nil {
 			return err
 		}
 	}
@@ -68,15 +69,14 @@ func (r *Repository) acceptRole(ctx context.Context, c *Client, base *revision, 
 
 // acceptFile opens a role along the delegation that leads to it, or returns
 // nil if none does: then it is read by nobody.
-func acceptFile(ctx context.Context, c *Client, role string) (*metadata.Targets, error) {
-	e, err := c.Edge(ctx, role)
-	if errors.Is(err, ErrUnknownRole) {
-		return nil, nil
+func acceptFile(ctx context.Context, c *Client, role string) (e delegations.Edge, t *metadata.Targets, err error) {
+	if e, err = c.Edge(ctx, role); err == nil {
+		t, err = c.Open(ctx, e)
 	}
-	if err != nil {
-		return nil, err
+	if t == nil && errors.Is(err, ErrUnknownRole) {
+		err = nil
 	}
-	return c.Open(ctx, e)
+	return e, t, err
 }
 
 // held serves one publication: a Source of what is not published yet.

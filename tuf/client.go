@@ -60,7 +60,8 @@ type Client struct {
 	snapshot  *metadata.File
 	current   bool                      // timestamp and snapshot are those of this update
 	roles     map[string]*metadata.File // targets and delegated, as their bytes match snapshot
-	edges     map[edge]bool             // delegations whose threshold was verified
+	edges     map[edge]*metadata.File   // delegations, and the file whose threshold was verified
+	marks     []mark                    // of roles that gave themselves up, as the store keeps them
 	sources   []Source                  // those that still take part
 	from      Source                    // the source of the trusted timestamp, nil for the store
 }
@@ -78,7 +79,7 @@ func NewClient(opts Options) (*Client, error) {
 	if err := verifyOwn(pinned); err != nil {
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}
-	c := &Client{opts: opts, root: pinned, roles: map[string]*metadata.File{}, edges: map[edge]bool{}}
+	c := &Client{opts: opts, root: pinned, roles: map[string]*metadata.File{}, edges: map[edge]*metadata.File{}}
 	c.sources = append(c.sources, opts.Sources...)
 	return c, nil
 }

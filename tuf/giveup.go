@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/carnet-project/carnet/delegations"
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -55,12 +56,13 @@ func (d *Draft) forgetUnreached(ctx context.Context) error {
 	return nil
 }
 
-// takesBack reports whether now belongs to a role that gave itself up in was,
-// and lists something again: the key that did it may be a thief's.
-func takesBack(was, now *metadata.File) bool {
-	return was != nil && now != nil && was.Targets.Revoked && !now.Targets.Revoked
+// takesBack reports whether now, a file of the role at the end of e, lists
+// something again after the keys that e trusts gave the role up in was: the
+// key that did it may be a thief's.
+func takesBack(e delegations.Edge, was, now *metadata.File) bool {
+	return was != nil && now != nil && was.Targets.Revoked && !now.Targets.Revoked && VerifyThreshold(e.Role, was, e.Keys, e.RoleKeys) == nil
 }
 
-func takenBack(role string, was, now *metadata.File) error {
-	return fmt.Errorf("%w: %s gave itself up in version %d, and version %d takes that back", ErrInvalid, role, was.Version, now.Version)
+func takenBack(role string, was int64, now *metadata.File) error {
+	return fmt.Errorf("%w: %s gave itself up in version %d, and version %d takes that back", ErrInvalid, role, was, now.Version)
 }

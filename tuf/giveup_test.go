@@ -37,7 +37,12 @@ func (w *world) blind(keys tuf.Keys, change func(context.Context, *tuf.Draft) er
 // by whoever has its key and that of snapshot and timestamp.
 func (w *world) restored(key *tuf.SoftKey, role, path string) tuf.File {
 	w.t.Helper()
-	t := metadata.Targets{Targets: map[string]metadata.Target{path: fixtures.Target("evil")}}
+	return w.next(key, role, metadata.Targets{Targets: map[string]metadata.Target{path: fixtures.Target("evil")}})
+}
+
+// next stores the next file of role, signed by key whoever trusts it.
+func (w *world) next(key *tuf.SoftKey, role string, t metadata.Targets) tuf.File {
+	w.t.Helper()
 	t.Version, t.Expires = w.file(role).Version+1, fixtures.Epoch.AddDate(1, 0, 0)
 	signed := t.Canonical()
 	sig, err := key.Sign(w.t.Context(), signed)
@@ -248,10 +253,66 @@ func TestRedelegationUnderANewNameRecovers(t *testing.T) {
 	w.must(target("apps-2", "app:1", "one"))
 	require.Equal(t, "apps-2", w.lookup("app:1").Role)
 
-	// The old name can go, and does not come to life again under its old mark.
+	// The old name can go, and does not come to life again by the keys that
+	// gave it up; by others it does, also for who saw the end of it.
+	store := tuf.MemoryStore{}
+	c, err := w.reader(w.reg, store)
+	require.NoError(t, err)
+	_, err = c.Lookup(t.Context(), "app:2")
+	require.NoError(t, err)
 	w.must(func(ctx context.Context, d *tuf.Draft) error { return d.Undelegate(ctx, "apps") })
 	require.Equal(t, "apps-2", w.lookup("app:1").Role)
-	require.ErrorIs(t, w.with(w.keys, again), tuf.ErrImpossible)
+	reg := w.reg
+	w.reg = reg.clone() // which the refused draft does not reach
+	require.ErrorIs(t, w.with(w.keys, w.delegation("apps", "app", 1, app)), tuf.ErrImpossible)
+	w.reg = reg
+	w.must(again)
+	w.must(target("apps", "app:2", "two"))
+	c, err = w.reader(w.reg, store)
+	require.NoError(t, err)
+	found, err := c.Lookup(t.Context(), "app:2")
+	require.NoError(t, err)
+	require.True(t, found.Listed)
+}
+
+// A thief of another role who used the name, and gave it up by his own key,
+// is in nobody's way once he is out.
+func TestNameThatAThiefGaveUpIsUsedAgain(t *testing.T) {
+	w := newWorld(t)
+	app, thief := newKey(t), newKey(t)
+	w.keys = w.withOnline(app, thief)
+	w.must(w.delegation("apps", "app", 1, app))
+	w.must(w.delegation("other", "other", 1, thief))
+	base := w.newest()
+	k := thief.Key()
+	other := metadata.Targets{Delegations: &metadata.Delegations{Keys: metadata.Keys{k.ID(): k}, Roles: []metadata.Delegation{
+		{Name: "apps", Paths: []string{"other:*"}, RoleKeys: metadata.RoleKeys{KeyIDs: []string{k.ID()}, Threshold: 1}},
+	}}}
+	w.forge(forged{like: base, version: base.Snapshot.Version + 1, parents: claims(base), state: true, roles: map[string]tuf.File{
+		"other": w.next(thief, "other", other), "apps": w.next(thief, "apps", metadata.Targets{Revoked: true}),
+	}})
+	w.reg.latest = w.newest()
+	store := tuf.MemoryStore{}
+	c, err := w.reader(w.reg, store)
+	require.NoError(t, err)
+	_, err = c.Lookup(t.Context(), "other:1")
+	require.NoError(t, err)
+
+	w.must(func(ctx context.Context, d *tuf.Draft) error {
+		for _, role := range []string{"other", "apps"} {
+			if err := d.Undelegate(ctx, role); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	w.must(w.delegation("apps", "app", 1, app))
+	w.must(target("apps", "app:1", "one"))
+	c, err = w.reader(w.reg, store)
+	require.NoError(t, err)
+	found, err := c.Lookup(t.Context(), "app:1")
+	require.NoError(t, err)
+	require.True(t, found.Listed)
 }
 
 // An older state is no way around it: who saw the newer one calls it a

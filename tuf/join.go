@@ -156,7 +156,7 @@ func (j *joining) decide(ctx context.Context, e delegations.Edge) (*metadata.Fil
 		return nil, err
 	}
 	valid := func(f *metadata.File) bool {
-		return f != nil && VerifyThreshold(e.Role, f, e.Keys, e.RoleKeys) == nil && !takesBack(v.base, f)
+		return f != nil && VerifyThreshold(e.Role, f, e.Keys, e.RoleKeys) == nil && !takesBack(e, v.base, f)
 	}
 	theirsChanged, oursChanged := changed(v.base, v.theirs), changed(v.base, v.ours)
 	if theirsChanged && !valid(v.theirs) {

@@ -85,7 +85,7 @@ func (r *Repository) checkRoleFile(ctx context.Context, d *Draft, role string) e
 	// A name that is used again goes on from a file that nothing leads to.
 	if f, err := r.role(ctx, d.state.rev, role); err != nil {
 		return err
-	} else if f != nil && f.Targets.Revoked {
+	} else if f != nil && f.Targets.Revoked && VerifyThreshold(role, f, e.Keys, e.RoleKeys) == nil {
 		return rulef("the role %q gave itself up, and has no next file", role)
 	}
 	was, now := &metadata.Targets{}, d.edited[role]

@@ -58,13 +58,16 @@ func (c *Client) OpenFile(ctx context.Context, e delegations.Edge) (*metadata.Fi
 	if err != nil {
 		return nil, err
 	}
-	if err := c.verifyEdge(e, f); err != nil {
+	if err := c.checkRole(e, f); err != nil {
 		return nil, err
 	}
 	if c.tooOld(f, c.opts.Now) { // 5.6.5
 		return nil, expired(e.Role, f)
 	}
 	c.roles[e.Role] = f
+	if err := c.remember(e, f); err != nil {
+		return nil, err
+	}
 	if isNew {
 		return f, c.put(e.Role, f) // 5.6.6
 	}
@@ -73,14 +76,22 @@ func (c *Client) OpenFile(ctx context.Context, e delegations.Edge) (*metadata.Fi
 
 func (c *Client) verifyEdge(e delegations.Edge, f *metadata.File) error {
 	key := edge{e.Parent, e.Role}
-	if c.edges[key] {
+	if c.edges[key] == f {
 		return nil
 	}
 	if err := VerifyThreshold(e.Role, f, e.Keys, e.RoleKeys); err != nil { // 5.6.3
 		return err
 	}
-	c.edges[key] = true
+	c.edges[key] = f
 	return nil
+}
+
+// checkRole verifies a file of the role at the end of e.
+func (c *Client) checkRole(e delegations.Edge, f *metadata.File) error {
+	if err := c.verifyEdge(e, f); err != nil {
+		return err
+	}
+	return c.checkMark(e, f)
 }
 
 // roleFile returns the file of e's role that snapshot names: from memory, from
@@ -100,21 +111,8 @@ func (c *Client) roleFile(ctx context.Context, e delegations.Edge) (f *metadata.
 	if had != nil && checkFile(e.Role, had, want) == nil && (want.Hashes != nil || c.verifyEdge(e, had) == nil) {
 		return had, false, nil
 	}
-	f, err = c.fetch(ctx, e.Role, want, func(f *metadata.File) error { return c.checkRole(e, had, f) }) // 5.6.1
+	f, err = c.fetch(ctx, e.Role, want, func(f *metadata.File) error { return c.checkRole(e, f) }) // 5.6.1
 	return f, err == nil, err
-}
-
-// checkRole verifies a new file of a role whose last known file is had, or nil.
-// A role that gave itself up stays so: the key that did it may be a thief's,
-// and a role that is to live on takes another name.
-func (c *Client) checkRole(e delegations.Edge, had, f *metadata.File) error {
-	if err := c.verifyEdge(e, f); err != nil {
-		return err
-	}
-	if takesBack(had, f) {
-		return takenBack(e.Role, had, f)
-	}
-	return nil
 }
 
 // Finding is what a search for a target path came to.

@@ -13,7 +13,7 @@ import (
 // damaged is dropped, as if it had never been seen, and noted: with it goes
 // the protection that it gave against rollback.
 func (c *Client) loadStore() error {
-	if err := c.loadRoot(); err != nil {
+	if err := errors.Join(c.loadRoot(), c.loadMarks()); err != nil {
 		return err
 	}
 	var err error
@@ -101,9 +101,11 @@ func (c *Client) confirmKnown() error {
 		c.forgetUnless(metadata.RoleSnapshot, c.known.snapshot == snapshot))
 }
 
-func (c *Client) put(role string, f *metadata.File) error {
-	if err := c.opts.Store.Put(role, f.Raw); err != nil {
-		return fmt.Errorf("trusted state: %s: %w", role, err)
+func (c *Client) put(role string, f *metadata.File) error { return c.putRaw(role, f.Raw) }
+
+func (c *Client) putRaw(name string, raw []byte) error {
+	if err := c.opts.Store.Put(name, raw); err != nil {
+		return fmt.Errorf("trusted state: %s: %w", name, err)
 	}
 	return nil
 }

@@ -86,3 +86,35 @@ func TestReplayOfTheStateBeforeARoleGaveItselfUp(t *testing.T) {
 	w.wabbit.Sleep(24 * time.Hour)
 	stateless(verify.Expired)
 }
+
+// A thief with the role's key and an online key goes on from the state before
+// the role gave itself up, to higher versions. Who saw the end of the role
+// refuses that whenever it asks, and not only the first time.
+func TestTakingBackIsRefusedEveryTime(t *testing.T) {
+	w := newWorld(t)
+	w.signed("net-monitor", "1.0", "one")
+	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+	old := w.newestTag()
+	w.giveUp("releases")
+	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.NotListed)
+
+	journal := w.wabbit.Source().Journal()
+	list, err := journal.List(t.Context())
+	require.NoError(t, err)
+	for _, e := range list {
+		if e.Tag != old {
+			require.NoError(t, journal.Delete(t.Context(), e))
+			continue
+		}
+		p, err := journal.Read(t.Context(), e)
+		require.NoError(t, err)
+		require.NoError(t, journal.Advance(t.Context(), p))
+	}
+	w.signed("net-monitor", "2.0", "two")
+	w.signed("net-monitor", "3.0", "three")
+	for range 3 {
+		w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.InvalidMetadata)
+	}
+	w.refresh(w.wabbit)
+	w.requireReason("HOST/net-monitor:3.0", verify.Denied, verify.InvalidMetadata)
+}

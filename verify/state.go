@@ -24,7 +24,8 @@ import (
 var ErrState = errors.New("rollback state")
 
 // States remembers, one file a publisher, the newest root, timestamp and
-// snapshot that were verified, so that nobody can show older ones later. It
+// snapshot that were verified, so that nobody can show older ones later, and
+// the roles that gave themselves up, so that nobody takes that back. It
 // belongs in the configuration folder: who deletes it takes the protection
 // away. Methods may be called by several goroutines and processes.
 type States struct{ dir string }
@@ -48,9 +49,10 @@ type State struct {
 	listed func() map[string]metadata.MetaFile
 }
 
-// content is what one state file remembers: files as they were received.
+// content is what one state file remembers: files as they were received, and
+// the client's marks of roles that gave themselves up.
 type content struct {
-	Root, Timestamp, Snapshot []byte
+	Root, Timestamp, Snapshot, Marks []byte
 }
 
 // stateFile is a state as it is stored.
@@ -61,6 +63,8 @@ type stateFile struct {
 	Root      []byte        `json:"root,omitempty"`
 	Timestamp []byte        `json:"timestamp,omitempty"`
 	Snapshot  []byte        `json:"snapshot,omitempty"`
+	// Marks is what [tuf.StoreMarks] names.
+	Marks []byte `json:"marks,omitempty"`
 	// Sum is the digest of the files, so that damage is seen: a file that lost
 	// a bit would else count as never signed, and be forgotten.
 	Sum digest.Digest `json:"sum"`
@@ -120,8 +124,8 @@ func stateName(id string) (string, error) {
 	return hex + ".json", nil
 }
 
-// maxStateFile holds files of the greatest sizes in base64.
-const maxStateFile = (metadata.MaxRoot+metadata.MaxTimestamp+metadata.MaxSnapshot)*4/3 + 64<<10
+// maxStateFile holds files of the greatest sizes, and marks, in base64.
+const maxStateFile = (metadata.MaxRoot+metadata.MaxTimestamp+metadata.MaxSnapshot+tuf.MaxMarksSize)*4/3 + 64<<10
 
 // readState reads a state file; none is as an empty one.
 func readState(path string) (stateFile, error) {
@@ -154,12 +158,16 @@ func (f stateFile) check() error {
 }
 
 func (f stateFile) content() content {
-	return content{Root: f.Root, Timestamp: f.Timestamp, Snapshot: f.Snapshot}
+	return content{Root: f.Root, Timestamp: f.Timestamp, Snapshot: f.Snapshot, Marks: f.Marks}
 }
 
 func (c content) sum() digest.Digest {
 	d := digest.SHA256.Digester()
-	for _, raw := range [][]byte{c.Root, c.Timestamp, c.Snapshot} {
+	files := [][]byte{c.Root, c.Timestamp, c.Snapshot}
+	if len(c.Marks) > 0 { // a state without them has the sum that it always had
+		files = append(files, c.Marks)
+	}
+	for _, raw := range files {
 		fmt.Fprintf(d.Hash(), "%d\n", len(raw))
 		d.Hash().Write(raw)
 	}
@@ -174,6 +182,8 @@ func (c *content) file(role string) *[]byte {
 		return &c.Timestamp
 	case metadata.RoleSnapshot:
 		return &c.Snapshot
+	case tuf.StoreMarks:
+		return &c.Marks
 	}
 	return nil
 }
@@ -239,7 +249,8 @@ func (s *State) Changed() bool {
 }
 
 func (c content) equal(o content) bool {
-	return bytes.Equal(c.Root, o.Root) && bytes.Equal(c.Timestamp, o.Timestamp) && bytes.Equal(c.Snapshot, o.Snapshot)
+	return bytes.Equal(c.Root, o.Root) && bytes.Equal(c.Timestamp, o.Timestamp) && bytes.Equal(c.Snapshot, o.Snapshot) &&
+		bytes.Equal(c.Marks, o.Marks)
 }
 
 // Commit keeps what the update accepted, also where it failed half way. It
@@ -276,7 +287,7 @@ func (s *State) keep(disk stateFile) error {
 	merged := newest(was, s.now)
 	if !merged.equal(was) {
 		raw, err := json.Marshal(stateFile{
-			Version: 1, Pin: s.pin, Root: merged.Root, Timestamp: merged.Timestamp, Snapshot: merged.Snapshot, Sum: merged.sum(),
+			Version: 1, Pin: s.pin, Root: merged.Root, Timestamp: merged.Timestamp, Snapshot: merged.Snapshot, Marks: merged.Marks, Sum: merged.sum(),
 		})
 		if err != nil {
 			return err
@@ -292,9 +303,9 @@ func (s *State) keep(disk stateFile) error {
 // newest joins what two updates of one publisher accepted. The newer root
 // wins. Timestamps and snapshots count only as far as that root's keys signed
 // them, so that the recovery from a leap to a high version lasts (TUF
-// 5.3.11); then the greater timestamp wins with its snapshot.
+// 5.3.11); then the greater timestamp wins with its snapshot. Marks are joined.
 func newest(disk, mine content) content {
-	out := content{Root: mine.Root}
+	out := content{Root: mine.Root, Marks: tuf.JoinMarks(disk.Marks, mine.Marks)}
 	if version(metadata.RoleRoot, disk.Root) >= version(metadata.RoleRoot, mine.Root) {
 		out.Root = disk.Root
 	}

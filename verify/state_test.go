@@ -1,6 +1,10 @@
 package verify_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -254,4 +258,47 @@ func TestStateServesRolesFromTheCache(t *testing.T) {
 	require.NoError(t, err)
 	_, err = st.Get("releases")
 	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+// Two processes that saw different roles give themselves up forget neither.
+func TestMarksOfTwoProcessesAreJoined(t *testing.T) {
+	root := newWorld(t).wabbit.Root
+	states := verify.OpenStates(t.TempDir())
+	load := func() *verify.State {
+		st, err := states.Load(root, nil)
+		require.NoError(t, err)
+		return st
+	}
+	a, b := load(), load()
+	require.NoError(t, a.Put(tuf.StoreMarks, []byte(`[{"role":"a","version":1,"signers":["k"],"depth":2}]`)))
+	require.NoError(t, b.Put(tuf.StoreMarks, []byte(`[{"role":"b","version":1,"signers":["k"],"depth":2}]`)))
+	require.NoError(t, a.Commit())
+	require.NoError(t, b.Commit())
+	raw, err := load().Get(tuf.StoreMarks)
+	require.NoError(t, err)
+	require.JSONEq(t, `[{"role":"a","version":1,"signers":["k"],"depth":2},{"role":"b","version":1,"signers":["k"],"depth":2}]`, string(raw))
+}
+
+// A state that was kept before there were marks is one without them; marks
+// that were changed are damage.
+func TestMarksAreWithinTheSum(t *testing.T) {
+	root := newWorld(t).wabbit.Root
+	dir := t.TempDir()
+	require.NoError(t, keep(t, dir, root, map[string][]byte{"root": root}))
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	raw, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s0\n0\n", len(root), root))
+	require.Contains(t, string(raw), hex.EncodeToString(sum[:]))
+
+	require.NoError(t, keep(t, dir, root, map[string][]byte{tuf.StoreMarks: []byte(`[{"role":"a"}]`)}))
+	raw, err = os.ReadFile(files[0])
+	require.NoError(t, err)
+	was, now := base64.StdEncoding.EncodeToString([]byte(`[{"role":"a"}]`)), base64.StdEncoding.EncodeToString([]byte(`[{"role":"b"}]`))
+	require.Contains(t, string(raw), was)
+	require.NoError(t, os.WriteFile(files[0], bytes.ReplaceAll(raw, []byte(was), []byte(now)), 0o600))
+	_, err = verify.OpenStates(dir).Load(root, nil)
+	require.ErrorIs(t, err, verify.ErrState)
 }

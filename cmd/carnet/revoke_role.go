@@ -31,7 +31,9 @@ role vouches for it too.
 
 A role that gave itself up is over. Whoever delegates to it makes a new one, under a new
 name and with new keys, with delegate add; what is good is signed there again. delegate
-remove then takes the old delegation away. --dry-run says what would stop passing.`,
+remove then takes the old delegation away: do that soon, since a thief who has an online
+key too can show verifiers that never asked before a role that goes on. --dry-run says
+what would stop passing.`,
 		Example: "  carnet revoke role releases --self --dry-run\n  carnet revoke role releases --self",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.revokeRole(cmd.Context(), args[0], f) },
