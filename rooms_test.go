@@ -45,7 +45,7 @@ var (
 var rooms = map[string]room{
 	"metadata":      {pure: true, modules: oci},
 	"delegations":   {pure: true, modules: oci, rooms: []string{"metadata"}},
-	"tuf":           {modules: slices.Concat(oci, keys, sync), rooms: []string{"metadata", "delegations"}},
+	"tuf":           {modules: slices.Concat(oci, keys, flock, sync), rooms: []string{"metadata", "delegations"}},
 	keysElsewhere:   {modules: slices.Concat(keys, tokens), rooms: []string{"metadata", "tuf"}},
 	"revocation":    {modules: slices.Concat(oci, sync), rooms: []string{"metadata", "delegations", "tuf"}},
 	"registrystore": {modules: slices.Concat(oci, oras, flock, sync), rooms: []string{"metadata", "tuf"}},

@@ -42,10 +42,15 @@ func safeFileName(s string) string {
 		name = "%2E" + name[1:]
 	}
 	if len(name) > maxFileName || name == "" {
-		sum := sha256.Sum256([]byte(s))
-		return "%sha256-" + hex.EncodeToString(sum[:])
+		return hashedName(s)
 	}
 	return name
+}
+
+// hashedName is a name that no other name becomes.
+func hashedName(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "%sha256-" + hex.EncodeToString(sum[:])
 }
 
 // replaceFile writes a file through fill. It is seen, whole and durable, only

@@ -41,6 +41,9 @@ func (f *Folder) String() string { return f.dir }
 // SetConsistentSnapshot says whether names carry versions.
 func (f *Folder) SetConsistentSnapshot(on bool) { f.consistent = on }
 
+// errTooLong says that a file in a folder cannot be what it is called.
+var errTooLong = errors.New("too long")
+
 // Root returns root file version.
 func (f *Folder) Root(_ context.Context, version int64) ([]byte, error) {
 	return f.read(versioned(version, metadata.RoleRoot), metadata.MaxRoot)
@@ -87,7 +90,7 @@ func (f *Folder) read(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s in %s is no regular file", name, f.dir)
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("%s in %s: %d bytes where at most %d are allowed", name, f.dir, info.Size(), limit)
+		return nil, fmt.Errorf("%s in %s: %w: %d bytes where at most %d are allowed", name, f.dir, errTooLong, info.Size(), limit)
 	}
 	raw, err := io.ReadAll(&bounded{file, limit})
 	if err != nil {

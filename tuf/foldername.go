@@ -1,16 +1,24 @@
 package tuf
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 )
+
+// rootName is what root's files are called, with and without consistent
+// snapshots. Clients ask for the next one: no role's file may stand there.
+var rootName = regexp.MustCompile(`(?i)^[0-9]+\.root$`)
 
 // fileName is the name that a role's file gets in a folder. TUF clients ask a
 // web server for the role's name percent-encoded, and web servers look for what
 // that decodes to: the name as it is, a slash in it between folders. A name
 // that cannot be one there is percent-encoded, see safeFileName.
 func fileName(role string, version int64, consistent bool) string {
+	if !consistent && rootName.MatchString(role) {
+		return plainName(hashedName(role), version, consistent)
+	}
 	if name := plainName(role, version, consistent); isServed(name) {
 		return name
 	}

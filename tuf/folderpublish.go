@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -25,78 +25,54 @@ type staged struct{ temp, name string }
 // anything is put there; roles come first, then snapshot, then roots, and
 // timestamp is the last. So a client sees the publication before or this one,
 // and what was there stays whole where this fails. Old files stay for those who
-// are reading them. It refuses to go back behind a timestamp by the same keys
-// ([RollbackError]).
+// are reading them. Writers of one folder take turns: it waits until ctx ends.
+//
+// It refuses to go back behind a root or a timestamp that is there
+// ([RollbackError]), to write over another publisher's metadata
+// ([ErrOtherRepository]), and to put two files where the file system has one.
 func (f *Folder) Publish(ctx context.Context, pub *Publication, report func(string)) (written []string, err error) {
-	newest, roots, err := rootsOf(pub)
+	unlock, err := f.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f.consistent = newest.Root.ConsistentSnapshot
-	if err := f.checkRollback(newest, pub.Timestamp.Data); err != nil {
+	defer func() { err = errors.Join(err, unlock()) }()
+	chain, err := chainOf(pub)
+	if err != nil {
 		return nil, err
 	}
-	files, err := f.named(pub, roots, report)
+	f.consistent = chain.newest().Root.ConsistentSnapshot
+	if err := f.checkSuccessor(chain, pub.Timestamp.Data); err != nil {
+		return nil, err
+	}
+	files, err := f.named(pub, chain.files, report)
 	if err != nil {
 		return nil, err
 	}
 	todo, err := f.stage(ctx, files)
-	defer func() {
-		for _, s := range todo[len(written):] {
-			_ = f.root.Remove(s.temp)
-		}
-	}()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		written, err = f.place(todo, twins(files))
 	}
+	for _, s := range todo[len(written):] {
+		_ = f.root.Remove(s.temp)
+	}
+	if err != nil {
+		return written, err
+	}
+	return written, f.sync(written)
+}
+
+// place puts what is staged where it belongs, in order.
+func (f *Folder) place(todo []staged, twins map[string][]string) (written []string, err error) {
 	for _, s := range todo {
+		if err := f.checkApart(s.name, twins[s.name]); err != nil {
+			return written, err
+		}
 		if err := f.root.Rename(s.temp, s.name); err != nil {
 			return written, err
 		}
 		written = append(written, s.name)
 	}
-	return written, f.sync(written)
-}
-
-// rootsOf returns all roots of a publication, the pack unpacked, in order, and
-// the newest decoded.
-func rootsOf(pub *Publication) (newest *metadata.File, all []File, err error) {
-	if len(pub.Roots) == 0 {
-		return nil, nil, errors.New("a publication without a root")
-	}
-	if pub.RootPack.Digest != "" {
-		packed, err := UnpackRoots(pub.RootPack.Data)
-		if err != nil {
-			return nil, nil, err
-		}
-		for v := pub.Roots[0].Version - 1; packed[v] != nil; v-- {
-			all = append([]File{NewFile(metadata.RoleRoot, v, packed[v])}, all...)
-		}
-	}
-	all = append(all, pub.Roots...)
-	newest, err = metadata.Decode(metadata.RoleRoot, all[len(all)-1].Data)
-	return newest, all, err
-}
-
-// checkRollback refuses to replace a timestamp by an older one, if the keys
-// that sign timestamps now signed both.
-func (f *Folder) checkRollback(root *metadata.File, raw []byte) error {
-	had, err := f.read(metadata.RoleTimestamp+".json", metadata.MaxTimestamp)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	was, err := metadata.Decode(metadata.RoleTimestamp, had)
-	if err != nil || VerifyThreshold(metadata.RoleTimestamp, was, root.Root.Keys, root.Root.Roles[metadata.RoleTimestamp]) != nil {
-		return nil // damaged, or by keys that are trusted no longer
-	}
-	now, err := metadata.Decode(metadata.RoleTimestamp, raw)
-	if err == nil && now.Version < was.Version {
-		err = fmt.Errorf("%s: %w", f.dir, &RollbackError{File: metadata.RoleTimestamp, Trusted: was.Version, Offered: now.Version})
-	}
-	return err
+	return written, nil
 }
 
 // namedFile is a file and its name in the folder.
@@ -143,6 +119,9 @@ const stageParallel = 8
 // stage writes what is not there beside its place, durably. It returns what it
 // wrote also where it fails.
 func (f *Folder) stage(ctx context.Context, files []namedFile) ([]staged, error) {
+	if err := f.removePartial(); err != nil {
+		return nil, err
+	}
 	all := make([]staged, len(files))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(stageParallel)
@@ -156,7 +135,7 @@ func (f *Folder) stage(ctx context.Context, files []namedFile) ([]staged, error)
 					return err
 				}
 			}
-			all[i] = staged{fmt.Sprintf(".partial-%d-%d", os.Getpid(), i), file.name}
+			all[i] = staged{partial + strconv.Itoa(i), file.name}
 			return f.write(all[i].temp, file.raw)
 		})
 	}
@@ -177,9 +156,6 @@ func (f *Folder) holds(file namedFile) bool {
 }
 
 func (f *Folder) write(name string, raw []byte) error {
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a killed process
-		return err
-	}
 	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ var usageErrors = []error{
 	tuf.ErrUnknownName, tuf.ErrKeyExists, tuf.ErrPassphrase, tuf.ErrUnknownKey, tuf.ErrNoKey, tuf.ErrOtherKey,
 	signers.ErrURI, signers.ErrAmbiguous, signers.ErrMaterial, signers.ErrNotCopied, signers.ErrPIN,
 	tuf.ErrExists, tuf.ErrOutside, tuf.ErrShadowed, tuf.ErrAmbiguousRole, tuf.ErrUnknownRole, tuf.ErrWithdrawn, tuf.ErrImpossible, tuf.ErrNotKept,
-	tuf.ErrProposal, tuf.ErrSignedOther, tuf.ErrNotShown, tuf.ErrOtherPublisher,
+	tuf.ErrProposal, tuf.ErrSignedOther, tuf.ErrNotShown, tuf.ErrOtherPublisher, tuf.ErrOtherRepository,
 	revocation.ErrKeyUnused, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,
 }
