@@ -84,15 +84,15 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 		dst.Digest = out.Digest
 		out.Destination = dst
 	}
-	g, err := p.read(ctx, e, src, out.Digest)
-	if err != nil {
-		return out, at(Source, err)
-	}
-	out.Manifests, out.Referrers = len(g.top.Manifests), len(g.referrers)
 	to, err := p.To.Artifacts(dst.Repository)
 	if err != nil {
 		return out, err
 	}
+	g, err := p.read(ctx, e, src, out.Digest, to)
+	if out.Decision = e.Decision; err != nil {
+		return out, at(Source, err)
+	}
+	out.Manifests, out.Referrers = len(g.top.Manifests), len(g.referrers)
 	there, err := p.free(ctx, to, dst, out.Digest)
 	if err != nil || p.DryRun {
 		return out, at(Destination, err)
@@ -153,7 +153,7 @@ type graph struct {
 
 // read reads what is to be copied and refuses what is withdrawn: an index's
 // manifest takes the whole along, a referrer is left out with what refers to it.
-func (p *Promoter) read(ctx context.Context, e *verify.Examination, src registrystore.Reference, d digest.Digest) (*graph, error) {
+func (p *Promoter) read(ctx context.Context, e *verify.Examination, src registrystore.Reference, d digest.Digest, to *registrystore.Artifacts) (*graph, error) {
 	from, err := p.From.Artifacts(src.Repository)
 	if err != nil {
 		return nil, err
@@ -162,25 +162,58 @@ func (p *Promoter) read(ctx context.Context, e *verify.Examination, src registry
 	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: src.Repository, Digest: d}); err != nil {
 		return nil, err
 	}
-	below := []digest.Digest{d}
-	for _, m := range g.top.Manifests {
-		below = append(below, m.Digest)
+	if err := p.learn(ctx, e, g, to); err != nil {
+		return nil, err
 	}
-	for _, x := range below {
-		n, who, err := e.Withdrawn(ctx, x)
-		if err != nil {
-			return nil, err
-		}
-		if n != nil {
-			return nil, fmt.Errorf("%w: %s withdrew %s: %s", ErrNotTrusted, who, x, n.Reason)
-		}
-	}
+	below := g.subjects()
 	all, err := from.ReferrerGraph(ctx, below...)
 	if err != nil {
 		return nil, err
 	}
 	g.referrers, err = p.withoutWithdrawn(ctx, e, below, all)
 	return g, err
+}
+
+// learn takes into account what is attached at the destination, which may be
+// newer than what was seen here and say no, and refuses what was withdrawn.
+func (p *Promoter) learn(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts) error {
+	if p.Attach {
+		if err := e.Learn(ctx, to, g.subjects()...); err != nil {
+			return at(Destination, err)
+		}
+	}
+	if !e.Decision.Allowed() {
+		return notTrusted(e.Decision)
+	}
+	return p.refuseWithdrawn(ctx, e, g)
+}
+
+// subjects are the artifact and an index's manifests.
+func (g *graph) subjects() []digest.Digest {
+	out := []digest.Digest{g.top.Digest}
+	for _, m := range g.top.Manifests {
+		out = append(out, m.Digest)
+	}
+	return out
+}
+
+// refuseWithdrawn fails if the artifact, a manifest of an index or a referrer
+// that is to be copied was withdrawn.
+func (p *Promoter) refuseWithdrawn(ctx context.Context, e *verify.Examination, g *graph) error {
+	all := g.subjects()
+	for _, r := range g.referrers {
+		all = append(all, r.Digest)
+	}
+	for _, d := range all {
+		n, who, err := e.Withdrawn(ctx, d)
+		if err != nil {
+			return err
+		}
+		if n != nil {
+			return fmt.Errorf("%w: %s withdrew %s: %s", ErrNotTrusted, who, d, n.Reason)
+		}
+	}
+	return nil
 }
 
 func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, roots []digest.Digest, all []*registrystore.Artifact) ([]*registrystore.Artifact, error) {
@@ -219,45 +252,67 @@ func (p *Promoter) copy(ctx context.Context, c *registrystore.Copy, g *graph) er
 	return c.Referrers(ctx, g.referrers)
 }
 
-// vouch signs the new name, and attaches the evidence of all who vouch.
+// maxAttached is how often evidence is attached anew because somebody else
+// attached at the same time.
+const maxAttached = 4
+
+// vouch signs the new name, and attaches the evidence of all who vouch: anew if
+// others attach at the same time, whose evidence may be newer.
 func (p *Promoter) vouch(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts, out *Promoted) error {
-	var evidence []verify.Evidence
-	paths := p.paths(out, g)
-	if p.Attach {
-		var err error
-		if evidence, err = e.Evidence(ctx, paths...); err != nil {
-			return err
-		}
-	}
+	var own *verify.Examination
 	if p.Sign != nil {
-		signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g.top), Origin: e.Origin()})
-		if err != nil {
+		var err error
+		if own, err = p.sign(ctx, e, g, to, out); err != nil {
 			return err
 		}
-		own, err := p.ownEvidence(ctx, signer, out, paths)
-		if err != nil {
-			return err
-		}
-		evidence = append(slices.DeleteFunc(evidence, func(v verify.Evidence) bool {
-			return slices.ContainsFunc(own, func(o verify.Evidence) bool { return o.ID == v.ID })
-		}), own...)
 	}
 	if !p.Attach {
 		return nil
 	}
-	return p.attach(ctx, to, g.top, evidence, out)
+	for n := 1; ; n++ {
+		evidence, err := p.evidence(ctx, e, own, p.paths(out, g))
+		if err != nil {
+			return err
+		}
+		err = p.attach(ctx, to, g, evidence, out)
+		if n == maxAttached || !errors.Is(err, registrystore.ErrAttachedMeanwhile) {
+			return err
+		}
+		for _, x := range []*verify.Examination{e, own} {
+			if x == nil {
+				continue
+			}
+			if err := p.learn(ctx, x, g, to); err != nil {
+				return err
+			}
+		}
+	}
 }
 
-// ownEvidence is what the promoter's word rests on, now that it is published.
-func (p *Promoter) ownEvidence(ctx context.Context, signer *verify.Verifier, out *Promoted, paths []string) ([]verify.Evidence, error) {
-	if signer == nil || !p.Attach {
-		return nil, nil
+// sign signs the new name. It returns the decision of who verifies that, or nil.
+func (p *Promoter) sign(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts, out *Promoted) (*verify.Examination, error) {
+	signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g.top), Origin: e.Origin()})
+	if err != nil || signer == nil || !p.Attach {
+		return nil, err
 	}
-	e, err := signer.Examine(ctx, registrystore.Reference{Repository: out.Destination.Repository, Digest: out.Digest})
+	own, err := signer.Examine(ctx, registrystore.Reference{Repository: out.Destination.Repository, Digest: out.Digest})
 	if err != nil {
 		return nil, err
 	}
-	return e.Evidence(ctx, paths...)
+	return own, at(Destination, own.Learn(ctx, to, g.subjects()...))
+}
+
+// evidence is what everybody's word rests on who counted, and the promoter's
+// own, now that it is published.
+func (p *Promoter) evidence(ctx context.Context, e, own *verify.Examination, paths []string) ([]verify.Evidence, error) {
+	out, err := e.Evidence(ctx, paths...)
+	if err != nil || own == nil {
+		return out, err
+	}
+	mine, err := own.Evidence(ctx, paths...)
+	return append(slices.DeleteFunc(out, func(v verify.Evidence) bool {
+		return slices.ContainsFunc(mine, func(o verify.Evidence) bool { return o.ID == v.ID })
+	}), mine...), err
 }
 
 // paths are what verifiers of the destination may look up.
@@ -295,18 +350,30 @@ func artifact(dst registrystore.Reference, a *registrystore.Artifact) tuf.Artifa
 
 // attach attaches evidence to the artifact and to an index's manifests, which
 // runtimes ask for by digest.
-func (p *Promoter) attach(ctx context.Context, to *registrystore.Artifacts, top *registrystore.Artifact, evidence []verify.Evidence, out *Promoted) error {
-	subjects := []ocispec.Descriptor{{MediaType: top.MediaType, Digest: top.Digest, Size: top.Size}}
-	subjects = append(subjects, top.Manifests...)
+func (p *Promoter) attach(ctx context.Context, to *registrystore.Artifacts, g *graph, evidence []verify.Evidence, out *Promoted) error {
+	subjects := []ocispec.Descriptor{{MediaType: g.top.MediaType, Digest: g.top.Digest, Size: g.top.Size}}
+	subjects = append(subjects, g.top.Manifests...)
+	out.Attached = nil
 	for _, e := range evidence {
 		for _, s := range subjects {
-			if _, _, err := to.Attach(ctx, s, e.ID, e.Files); err != nil {
+			if err := p.attachTo(ctx, to, g, s, e); err != nil {
 				return at(Destination, fmt.Errorf("attach the evidence of %s: %w", e.Publisher, err))
 			}
 		}
 		out.Attached = append(out.Attached, e.Publisher)
 	}
 	return nil
+}
+
+// attachTo attaches evidence in place of what was there before. What came with
+// the source's referrers stays, else the next promotion would bring it again.
+func (p *Promoter) attachTo(ctx context.Context, to *registrystore.Artifacts, g *graph, s ocispec.Descriptor, e verify.Evidence) error {
+	was := e.There[s.Digest]
+	wrote, err := to.AttachOver(ctx, s, e.ID, e.Files, was.Digest)
+	if err == nil && wrote && was.Attachment != nil && !slices.ContainsFunc(g.referrers, func(r *registrystore.Artifact) bool { return r.Digest == was.Digest }) {
+		to.Supersede(ctx, s.Digest, was.Digest)
+	}
+	return err
 }
 
 // Check verifies the destination as somebody who remembers nothing: once with

@@ -2,6 +2,7 @@ package registrystore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -17,16 +18,39 @@ import (
 // has are not sent. Where there is no referrers API, the attachment is in the
 // fallback index when Attach returns, whoever writes there at the same time.
 func (a *Artifacts) Attach(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication) (digest.Digest, bool, error) {
+	there, err := a.backend.resolve(ctx, AttachmentTag(subject.Digest, id))
+	if err != nil && !isAbsent(err) {
+		return "", false, err
+	}
+	return a.attachOver(ctx, subject, id, p, there.Digest)
+}
+
+// ErrAttachedMeanwhile says that other evidence was attached since it was
+// looked at.
+var ErrAttachedMeanwhile = errors.New("other evidence was attached meanwhile: run the command again")
+
+// AttachOver is Attach where it is known what was attached for the publisher
+// before: was, or "". It fails with ErrAttachedMeanwhile if that is not there
+// any more.
+func (a *Artifacts) AttachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest) (bool, error) {
+	there, err := a.backend.resolve(ctx, AttachmentTag(subject.Digest, id))
+	if err != nil && !isAbsent(err) {
+		return false, err
+	}
+	if there.Digest != was {
+		return false, &Error{Repository: a.name, Op: "attach to " + subject.Digest.String(), Err: ErrAttachedMeanwhile}
+	}
+	_, wrote, err := a.attachOver(ctx, subject, id, p, was)
+	return wrote, err
+}
+
+func (a *Artifacts) attachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest) (digest.Digest, bool, error) {
 	raw, err := encodeAttachment(subject, id, p)
 	if err != nil {
 		return "", false, err
 	}
 	desc, tag := manifestDescriptor(raw), AttachmentTag(subject.Digest, id)
-	there, err := a.backend.resolve(ctx, tag)
-	if err != nil && !isAbsent(err) {
-		return desc.Digest, false, err
-	}
-	isNew := there.Digest != desc.Digest
+	isNew := was != desc.Digest
 	if isNew {
 		if err := a.storeFiles(ctx, p.Files()); err != nil {
 			return desc.Digest, false, err
@@ -39,11 +63,22 @@ func (a *Artifacts) Attach(ctx context.Context, subject ocispec.Descriptor, id s
 	if err != nil {
 		return desc.Digest, isNew, err
 	}
-	gone := there.Digest
+	gone := was
 	if !isNew {
 		gone = ""
 	}
 	return desc.Digest, isNew, a.backend.link(ctx, subject.Digest, []ocispec.Descriptor{listed}, gone)
+}
+
+// Supersede takes an attachment out of the registry's own list of referrers,
+// in which each that was ever attached would stay. It does what it can: where
+// deleting is refused, readers take the newest of those that are listed.
+func (a *Artifacts) Supersede(ctx context.Context, subject, was digest.Digest) {
+	if b, ok := a.backend.(*remoteBackend); ok {
+		if hasAPI, err := b.hasReferrersAPI(ctx, subject); hasAPI && err == nil {
+			_ = b.delete(ctx, was.String())
+		}
+	}
 }
 
 // storeFiles stores what the repository does not have.

@@ -2,6 +2,7 @@ package registrystore
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -9,7 +10,33 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/tuf"
 )
+
+// Tagged is what stands under an attachment's tag.
+type Tagged struct {
+	// Digest is the manifest's, "" if nothing stands there.
+	Digest digest.Digest
+	// Attachment is nil if that is no attachment; then Note says why.
+	Attachment *Attachment
+	Note       error
+}
+
+// Attached reads what stands under the tag of the attachment by which the
+// publisher with that id vouches for subject: one request.
+func (a *Artifacts) Attached(ctx context.Context, subject digest.Digest, id string) (Tagged, error) {
+	found, err := a.readAttachment(ctx, subject, AttachmentTag(subject, id))
+	switch {
+	case err == nil:
+		return Tagged{Digest: found.Digest, Attachment: found}, nil
+	case isAbsent(err):
+		return Tagged{}, nil
+	case errors.Is(err, tuf.ErrUnreadable) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt):
+		there, rerr := a.backend.resolve(ctx, AttachmentTag(subject, id))
+		return Tagged{Digest: there.Digest, Note: err}, rerr
+	}
+	return Tagged{}, err
+}
 
 // Attachments reads what is attached to subject as evidence for the
 // publisher with that id: what stands under the tag for it, and what lists of

@@ -165,6 +165,9 @@ type Evidence struct {
 	Publisher string // the verifier's own name for it
 	ID        string
 	Files     *tuf.Publication // with their bytes
+	// There is what was attached for the publisher where the artifact goes, by
+	// what it was attached to, as [Examination.Learn] found it.
+	There map[digest.Digest]registrystore.Tagged
 }
 
 // Examination is a decision with what it rests on. It is for one goroutine.
@@ -225,7 +228,7 @@ func (e *Examination) Evidence(ctx context.Context, paths ...string) ([]Evidence
 		if err != nil {
 			return nil, fmt.Errorf("the evidence of %s: %w", r.Publisher, err)
 		}
-		out = append(out, Evidence{Publisher: r.Publisher, ID: s.id, Files: files})
+		out = append(out, Evidence{Publisher: r.Publisher, ID: s.id, Files: files, There: s.there})
 	}
 	return out, nil
 }
@@ -263,7 +266,12 @@ func (s *session) evidence(ctx context.Context, paths []string) (*tuf.Publicatio
 		f := s.client.RoleFile(role)
 		p.Add(tuf.NewFile(role, f.Version, f.Raw))
 	}
-	slices.SortFunc(p.Roles, func(a, b tuf.File) int { return strings.Compare(a.Role, b.Role) })
+	byName := func(a, b tuf.File) int { return strings.Compare(a.Role, b.Role) }
+	slices.SortFunc(p.Roles, byName)
+	if err := s.keep(ctx, p); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(p.Roles, byName)
 	if err := s.addRoots(ctx, p); err != nil {
 		return nil, err
 	}

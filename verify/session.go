@@ -39,6 +39,9 @@ type session struct {
 	notes []string
 	// attached are the sources of attachments, if the client is current by them.
 	attached []tuf.Source
+	// there is what is attached at the place where the artifact goes, by what it
+	// is attached to: see Learn.
+	there map[digest.Digest]registrystore.Tagged
 }
 
 // update makes the client current: from memory where policy lets it, else by
