@@ -31,7 +31,7 @@ func (c *crossing) behind() *crossing {
 	return &old
 }
 
-func (c *crossing) promoted(from, to string) *promotion.Promoted {
+func (c *crossing) promotes(from, to string) *promotion.Promoted {
 	c.Helper()
 	out, err := c.promoter().Promote(c.Context(), c.ref(c.from, from), c.ref(c.to, to))
 	require.NoError(c, err)
@@ -80,9 +80,9 @@ func TestOlderEvidenceNeverReplacesNewer(t *testing.T) {
 			old := c.behind()
 			_, err := c.wabbit.Sign("releases", "net-monitor:2.0", "later")
 			require.NoError(t, err)
-			c.promoted(":1.0", ":1.0")
+			c.promotes(":1.0", ":1.0")
 			c.requireCurrent(x.index.Digest)
-			old.promoted(":1.0", ":1.0")
+			old.promotes(":1.0", ":1.0")
 			for _, d := range []digest.Digest{x.index.Digest, x.images[0].Digest, x.images[1].Digest} {
 				c.requireCurrent(d)
 			}
@@ -101,11 +101,11 @@ func TestOlderEvidenceNeverReplacesWhatComesMeanwhile(t *testing.T) {
 	var once atomic.Bool
 	f := c.to.reg.Inject(fixtures.Fault{On: fixtures.Head("/manifests/trust." + x.index.Digest.Encoded()), Then: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if once.CompareAndSwap(false, true) {
-			c.promoted(":1.0", ":1.0")
+			c.promotes(":1.0", ":1.0")
 		}
 		next.ServeHTTP(w, r)
 	}})
-	old.promoted(":1.0", ":1.0")
+	old.promotes(":1.0", ":1.0")
 	require.Positive(t, f.Hits())
 	for _, d := range []digest.Digest{x.index.Digest, x.images[0].Digest, x.images[1].Digest} {
 		c.requireCurrent(d)
@@ -174,7 +174,7 @@ func TestForgedAttachmentAtTheDestinationIsReplaced(t *testing.T) {
 			}
 			_, _, err := c.destination().Attach(t.Context(), x.index, c.id(), thief.now(paths...))
 			require.NoError(t, err)
-			out := c.promoted(":1.0", ":1.0")
+			out := c.promotes(":1.0", ":1.0")
 			require.Len(t, out.Decision.Notes, 1)
 			c.requireCurrent(x.index.Digest)
 			_, alone, err := c.promoter().Check(t.Context(), c.ref(c.to, ":1.0"), verify.Options{Policy: c.policy(), Now: c.wabbit.Now})
@@ -209,11 +209,11 @@ func TestEvidenceForASecondNameKeepsTheFirst(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	c.promoted(":1.0", ":1.0")
+	c.promotes(":1.0", ":1.0")
 	// The role's file changes: the one that is attached is of no use any more.
 	_, err = c.wabbit.Publish(func(ctx context.Context, d *tuf.Draft) error { return d.Renew(ctx, "role-1.0") })
 	require.NoError(t, err)
-	c.promoted(":stable", ":stable")
+	c.promotes(":stable", ":stable")
 	p := c.attachedTo(image.Digest).Publication()
 	for _, role := range []string{"role-1.0", "role-stable"} {
 		f, ok := p.Role(role)
@@ -241,7 +241,7 @@ func TestSupersededEvidenceDoesNotPileUp(t *testing.T) {
 			for i := range 4 {
 				_, err := c.wabbit.Sign("releases", "net-monitor:2.0", fmt.Sprint(i))
 				require.NoError(t, err)
-				c.promoted(":1.0", ":1.0")
+				c.promotes(":1.0", ":1.0")
 				c.requireCurrent(x.index.Digest)
 			}
 			list, err := c.destination().Referrers(context.Background(), x.index.Digest)
@@ -260,11 +260,11 @@ func TestEvidenceOfTheSourceIsCopiedOnce(t *testing.T) {
 	c := newCrossing(t, "1.1", "1.1")
 	x := c.push("1.0")
 	middle := c.to
-	c.promoted(":1.0", ":1.0")
+	c.promotes(":1.0", ":1.0")
 	_, err := c.wabbit.Sign("releases", "net-monitor:2.0", "later")
 	require.NoError(t, err)
 	c.from, c.to = middle, places["1.1"](t)
-	c.promoted(":1.0", ":1.0")
+	c.promotes(":1.0", ":1.0")
 	c.requireCurrent(x.index.Digest)
-	require.Zero(t, c.promoted(":1.0", ":1.0").Sent)
+	require.Zero(t, c.promotes(":1.0", ":1.0").Sent)
 }
