@@ -41,20 +41,24 @@ func (a *Artifacts) Attached(ctx context.Context, subject digest.Digest, id stri
 // Attachments reads what is attached to subject as evidence for the
 // publisher with that id: what stands under the tag for it, and what lists of
 // referrers name, for tools that copy referrers leave their tags behind. Two
-// rounds at most. At most metadata.MaxAttachments are read, those first that
-// claim to be this publisher's, and newer: others cost nothing. What cannot
-// be read, or is something else, is told in notes.
+// rounds at most, and one for each further page of a list, of which
+// maxEvidencePages are read. At most metadata.MaxAttachments are read, those
+// first that claim to be this publisher's, and newer: others cost nothing.
+// What cannot be read, or is something else, is told in notes, and so is a
+// list that does not come within half of the time that is left.
 func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id string) (out []*Attachment, notes []error) {
+	asking, cancel := half(ctx)
+	defer cancel()
 	var tagged *Attachment
 	var tagErr, listErr error
 	var listed []ocispec.Descriptor
 	var g errgroup.Group
 	g.Go(func() error {
-		tagged, tagErr = a.readAttachment(ctx, subject, AttachmentTag(subject, id))
+		tagged, tagErr = a.readAttachment(asking, subject, AttachmentTag(subject, id))
 		return nil
 	})
 	g.Go(func() error {
-		listed, listErr = a.backend.claimed(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject})
+		listed, listErr = a.backend.claimed(asking, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject})
 		return nil
 	})
 	_ = g.Wait()
@@ -73,6 +77,8 @@ func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id s
 // readListed reads the candidates of a list, at once.
 func (a *Artifacts) readListed(ctx context.Context, subject digest.Digest, id string, listed []ocispec.Descriptor, but *Attachment) ([]*Attachment, []error) {
 	listed = candidates(listed, id, but)
+	ctx, cancel := half(ctx)
+	defer cancel()
 	found, errs := make([]*Attachment, len(listed)), make([]error, len(listed))
 	var g errgroup.Group
 	for i, d := range listed {

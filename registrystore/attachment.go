@@ -21,8 +21,9 @@ import (
 // believes nothing of it that it would not believe of a repository.
 type Attachment struct {
 	// Digest is the manifest's.
-	Digest digest.Digest
-	trust  *Trust
+	Digest  digest.Digest
+	trust   *Trust
+	unasked int64 // bytes of files that were read by name
 }
 
 // AttachmentTag returns the tag of the attachment by which the publisher with
@@ -59,6 +60,9 @@ func encodeAttachment(subject ocispec.Descriptor, id string, p *tuf.Publication)
 	if len(p.Roots) == 0 || p.IsDraft() {
 		return nil, fmt.Errorf("an attachment needs a root and a timestamp")
 	}
+	if err := checkEvidence(p); err != nil {
+		return nil, err
+	}
 	return encodeManifest(ocispec.Manifest{
 		ArtifactType: metadata.ArtifactTypeTrust,
 		Subject:      &ocispec.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
@@ -71,18 +75,60 @@ func encodeAttachment(subject ocispec.Descriptor, id string, p *tuf.Publication)
 
 // decodeAttachment reads a manifest that claims to be an attachment of
 // subject, as far as its form goes. Every error wraps tuf.ErrUnreadable.
+//
+// It must be nothing else: recursive verification passes by what has this
+// form, so no runtime may find an image in it.
 func decodeAttachment(subject digest.Digest, raw []byte) (*tuf.Publication, error) {
-	var m ocispec.Manifest
+	var m struct {
+		ocispec.Manifest
+		Manifests json.RawMessage `json:"manifests"`
+	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", tuf.ErrUnreadable, err)
 	}
-	if m.SchemaVersion != 2 || m.ArtifactType != metadata.ArtifactTypeTrust || len(m.Layers) > maxLayers {
-		return nil, fmt.Errorf("%w: artifact type %.100q with %d layers is no trust attachment", tuf.ErrUnreadable, m.ArtifactType, len(m.Layers))
-	}
-	if m.Subject == nil || m.Subject.Digest != subject {
+	switch {
+	case m.SchemaVersion != 2 || m.MediaType != mediaTypeManifest || m.Manifests != nil || m.ArtifactType != metadata.ArtifactTypeTrust:
+		return nil, fmt.Errorf("%w: %.100q of artifact type %.100q is no trust attachment", tuf.ErrUnreadable, m.MediaType, m.ArtifactType)
+	case m.Config.MediaType != ocispec.MediaTypeEmptyJSON || m.Config.Digest != ocispec.DescriptorEmptyJSON.Digest:
+		return nil, fmt.Errorf("%w: its config is %.100q and not empty", tuf.ErrUnreadable, m.Config.MediaType)
+	case m.Subject == nil || m.Subject.Digest != subject:
 		return nil, fmt.Errorf("%w: it is attached to something else", tuf.ErrUnreadable)
+	case len(m.Layers) > maxEvidenceFiles:
+		return nil, fmt.Errorf("%w: %d layers where at most %d are read", tuf.ErrUnreadable, len(m.Layers), maxEvidenceFiles)
 	}
-	return decodeFiles(m.Layers, false)
+	for _, l := range m.Layers {
+		if l.MediaType != metadata.MediaTypeFile && l.MediaType != metadata.MediaTypeRootPack {
+			return nil, fmt.Errorf("%w: a layer is %.100q", tuf.ErrUnreadable, l.MediaType)
+		}
+	}
+	p, err := decodeFiles(m.Layers, false)
+	if err == nil {
+		err = checkEvidence(p)
+	}
+	return p, err
+}
+
+// maxEvidenceFiles bounds the files of an attachment: several searches, each
+// of which opens metadata.MaxVisits roles at most.
+const maxEvidenceFiles = 2_000
+
+// checkEvidence refuses an attachment of which too much would have to be read
+// before anything of it is verified: that is asked for by nobody's signature.
+func checkEvidence(p *tuf.Publication) error {
+	if n := len(p.Files()); n > maxEvidenceFiles {
+		return fmt.Errorf("%w: %d files where an attachment holds at most %d", tuf.ErrUnreadable, n, maxEvidenceFiles)
+	}
+	if len(p.Roots) > tuf.MaxRootFiles {
+		return fmt.Errorf("%w: %d roots beside the root pack, at most %d are", tuf.ErrUnreadable, len(p.Roots), tuf.MaxRootFiles)
+	}
+	size := p.RootPack.Length + p.Timestamp.Length
+	for _, f := range p.Roots {
+		size += f.Length
+	}
+	if size > metadata.MaxPrefetch {
+		return fmt.Errorf("%w: roots and timestamp have %d bytes where an attachment holds at most %d", tuf.ErrUnreadable, size, int64(metadata.MaxPrefetch))
+	}
+	return nil
 }
 
 // readAttachment reads an attachment by tag or digest.
@@ -121,27 +167,56 @@ func (a *Attachment) Publication() *tuf.Publication { return a.trust.state }
 func (a *Attachment) Open(context.Context) error { return nil }
 
 // Prefetch fetches what an update will ask for, in one parallel batch. All
-// that an attachment holds is there because a search visits it.
+// that an attachment holds is there because a search visits it; but it may be
+// forged, so no more than metadata.MaxPrefetch bytes and some files are
+// fetched before a signature asks for them. What all else rests on goes first.
 func (a *Attachment) Prefetch(ctx context.Context, want tuf.Want) {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	p := a.trust.state
-	roles := p.Roles
-	files := a.trust.wanted(tuf.Want{AfterRoot: want.AfterRoot, Has: want.Has})
-	size := int64(0)
-	for _, f := range roles[:min(len(roles), metadata.MaxPrefetches)] {
-		if size += f.Length; size <= metadata.MaxPrefetch && !want.Has(f.Role, f.Digest.Encoded()) {
+	files := []tuf.File{p.Timestamp}
+	if len(p.Roots) > 0 && p.RootPack.Digest != "" && want.AfterRoot+1 < p.Roots[0].Version {
+		files = append(files, p.RootPack)
+	}
+	for _, f := range p.Roots {
+		if f.Version > want.AfterRoot {
 			files = append(files, f)
 		}
 	}
-	a.trust.fetchAll(ctx, files)
+	files = append(files, p.Snapshot, p.Targets)
+	a.trust.fetchAll(ctx, affordable(append(files, p.Roles...), len(files)+metadata.MaxPrefetches, want))
+}
+
+// affordable picks from the front what is not at hand and fits, so many at most.
+func affordable(files []tuf.File, most int, want tuf.Want) []tuf.File {
+	var out []tuf.File
+	size := int64(0)
+	for _, f := range files {
+		if len(out) == most || size+f.Length > metadata.MaxPrefetch || f.Data != nil || want.Has(f.Role, f.Digest.Encoded()) {
+			continue
+		}
+		size += f.Length
+		out = append(out, f)
+	}
+	return out
 }
 
 // Timestamp returns the attached timestamp.
 func (a *Attachment) Timestamp(ctx context.Context) ([]byte, error) { return a.trust.Timestamp(ctx) }
 
 // File returns an attached file, or one that the repository has by its hash.
+// Where the publisher signs no hashes, a file's size is anybody's claim: of
+// such files an attachment has metadata.MaxPrefetch bytes in all.
 func (a *Attachment) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	if want.Hashes.Digest() == "" || want.Length <= 0 {
+		f := a.trust.state.Snapshot
+		if role != metadata.RoleSnapshot {
+			f, _ = a.trust.state.Role(role)
+		}
+		if a.unasked += f.Length; a.unasked > metadata.MaxPrefetch {
+			return nil, fmt.Errorf("%s: %w: more than %d bytes that no signed hash asks for", a, ErrTooLarge, int64(metadata.MaxPrefetch))
+		}
+	}
 	return a.trust.File(ctx, role, want)
 }
 

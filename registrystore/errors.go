@@ -104,6 +104,9 @@ func kind(err error) error {
 	if errors.Is(err, errdef.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return ErrNotFound
 	}
+	if errors.Is(err, errdef.ErrTooManyPages) {
+		return ErrTooLarge
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return ErrReadOnly
 	}

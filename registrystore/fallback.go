@@ -116,12 +116,13 @@ func (b *remoteBackend) hasReferrersAPI(ctx context.Context, subject digest.Dige
 	if known != nil {
 		return *known, nil
 	}
-	err := b.plain.Referrers(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject}, "", func([]ocispec.Descriptor) error { return nil })
-	if err != nil && !errors.Is(err, errdef.ErrUnsupported) {
+	err := b.pages(1).Referrers(ctx, ocispec.Descriptor{MediaType: mediaTypeManifest, Digest: subject}, "", func([]ocispec.Descriptor) error { return nil })
+	has := err == nil || errors.Is(err, errdef.ErrTooManyPages)
+	if !has && !errors.Is(err, errdef.ErrUnsupported) {
 		return false, err
 	}
-	b.noteAPI(err == nil)
-	return err == nil, nil
+	b.noteAPI(has)
+	return has, nil
 }
 
 func (b *remoteBackend) noteAPI(has bool) {
@@ -203,24 +204,30 @@ func (b *remoteBackend) taggedAttachment(ctx context.Context, subject digest.Dig
 }
 
 // claimed asks for both kinds of lists at once: which of them a registry has
-// is not known.
+// is not known. Neither can keep the other's answer away: it is garbage that
+// somebody pushed, for all that is known.
 func (b *remoteBackend) claimed(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	var byAPI, byTag []ocispec.Descriptor
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		err := b.plain.Referrers(gctx, subject, "", func(page []ocispec.Descriptor) error {
-			if byAPI = append(byAPI, page...); len(byAPI) > maxReferrers {
-				return fmt.Errorf("%w: more than %d referrers", ErrTooLarge, maxReferrers)
-			}
-			return nil
-		})
-		if err == nil || errors.Is(err, errdef.ErrUnsupported) {
-			b.noteAPI(err == nil)
-			return nil
+	var apiErr, tagErr error
+	var g errgroup.Group
+	g.Go(func() error { byAPI, apiErr = b.claimedByAPI(ctx, subject); return nil })
+	g.Go(func() error { byTag, tagErr = b.fallback(ctx, subject.Digest); return nil })
+	_ = g.Wait()
+	return append(byAPI, byTag[:min(len(byTag), maxReferrers)]...), errors.Join(apiErr, tagErr)
+}
+
+// claimedByAPI returns what the first pages of the referrers API name. None is
+// an error where there is no such API.
+func (b *remoteBackend) claimedByAPI(ctx context.Context, subject ocispec.Descriptor) (out []ocispec.Descriptor, err error) {
+	err = b.pages(maxEvidencePages).Referrers(ctx, subject, "", func(page []ocispec.Descriptor) error {
+		if out = append(out, page...); len(out) > maxReferrers {
+			return fmt.Errorf("%w: more than %d referrers", ErrTooLarge, maxReferrers)
 		}
-		return b.wrap("list referrers of "+subject.Digest.String(), err)
+		return nil
 	})
-	g.Go(func() (err error) { byTag, err = b.fallback(gctx, subject.Digest); return err })
-	err := g.Wait()
-	return append(byAPI, byTag...), err
+	if err == nil || errors.Is(err, errdef.ErrUnsupported) {
+		b.noteAPI(err == nil)
+		return out, nil
+	}
+	return out, b.wrap("list referrers of "+subject.Digest.String(), err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -168,11 +169,17 @@ func (b *layoutBackend) tags(ctx context.Context) ([]string, error) {
 
 // referrers reads every manifest in the index: a layout has no other list.
 func (b *layoutBackend) referrers(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	out, failed := b.readable(ctx, subject)
+	return out, errors.Join(failed...)
+}
+
+// readable returns the referrers that can be read, and why others could not:
+// any of them may be one.
+func (b *layoutBackend) readable(ctx context.Context, subject ocispec.Descriptor) (out []ocispec.Descriptor, failed []error) {
 	idx, err := b.index()
 	if err != nil {
-		return nil, b.wrap("list referrers", err)
+		return nil, []error{b.wrap("list referrers", err)}
 	}
-	var out []ocispec.Descriptor
 	seen := map[digest.Digest]bool{}
 	for _, e := range idx.entries {
 		if seen[e.Digest] || e.Size > metadata.MaxManifest || !isSHA256(e.Digest) {
@@ -181,13 +188,14 @@ func (b *layoutBackend) referrers(ctx context.Context, subject ocispec.Descripto
 		seen[e.Digest] = true
 		raw, err := b.blob(ctx, e.Descriptor)
 		if err != nil {
-			return nil, err
+			failed = append(failed, err)
+			continue
 		}
 		if r, ok := referrerOf(subject.Digest, e.Descriptor, raw); ok {
 			out = append(out, r)
 		}
 	}
-	return out, nil
+	return out, failed
 }
 
 // referrerOf describes raw as a referrer if its subject is the one asked for.
@@ -199,8 +207,14 @@ func referrerOf(subject digest.Digest, desc ocispec.Descriptor, raw []byte) (oci
 	return ocispec.Descriptor{MediaType: a.MediaType, ArtifactType: a.ArtifactType, Digest: desc.Digest, Size: desc.Size, Annotations: a.Annotations}, true
 }
 
+// claimed passes by what cannot be read: it may be anything.
 func (b *layoutBackend) claimed(ctx context.Context, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	return b.referrers(ctx, subject)
+	out, failed := b.readable(ctx, subject)
+	failed = slices.DeleteFunc(failed, isAbsent)
+	if n := len(failed); n > 1 {
+		return out, fmt.Errorf("%w, and %d more", failed[0], n-1)
+	}
+	return out, errors.Join(failed...)
 }
 
 // link has nothing to do: in a layout referrers are found by their subject.

@@ -6,29 +6,35 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
 // maxGraph bounds how many referrers one artifact may have in all, referrers
-// of referrers included.
-const maxGraph = 1_000
+// of referrers included, and maxGraphBytes what their manifests have, which
+// are kept.
+const (
+	maxGraph      = 1_000
+	maxGraphBytes = 64 << 20
+)
 
 // ReferrerGraph returns every manifest that can be reached from the digests
 // through referrers, each once, sorted by digest, without the digests
 // themselves. A list of referrers is anybody's claim: each manifest is read,
 // and only taken if its subject is what it was listed for. What is listed and
-// not there (any more) is left out. More than 1,000 are an error that wraps
-// ErrTooLarge. For an index give its manifests' digests too.
+// not there (any more) is left out. More than 1,000, or 64 MiB of manifests,
+// are an error that wraps ErrTooLarge. For an index give its manifests' digests too.
 func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest) ([]*Artifact, error) {
 	seen := map[digest.Digest]bool{}
 	for _, d := range digests {
 		seen[d] = true
 	}
 	var out []*Artifact
+	var size atomic.Int64
 	for level := digests; len(level) > 0; {
-		found, err := a.nextLevel(ctx, level, seen, maxGraph-len(out))
+		found, err := a.nextLevel(ctx, level, seen, maxGraph-len(out), &size)
 		if err != nil {
 			return nil, err
 		}
@@ -46,20 +52,26 @@ func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest)
 type claim struct{ subject, referrer digest.Digest }
 
 // nextLevel returns the referrers of a level that were not seen before.
-func (a *Artifacts) nextLevel(ctx context.Context, level []digest.Digest, seen map[digest.Digest]bool, most int) ([]*Artifact, error) {
+func (a *Artifacts) nextLevel(ctx context.Context, level []digest.Digest, seen map[digest.Digest]bool, most int, size *atomic.Int64) ([]*Artifact, error) {
 	claims, err := a.claims(ctx, level)
 	if err != nil {
 		return nil, err
 	}
 	claims = slices.DeleteFunc(claims, func(c claim) bool { return seen[c.referrer] || !isSHA256(c.referrer) })
 	if len(claims) > most {
-		return nil, &Error{Repository: a.name, Op: "list referrers", Kind: ErrTooLarge, Err: fmt.Errorf("more than %d in all", maxGraph)}
+		return nil, a.tooMany("more than %d in all", maxGraph)
 	}
 	read := make([]*Artifact, len(claims))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, c := range claims {
-		g.Go(func() (err error) { read[i], err = a.readClaim(gctx, c); return err })
+		g.Go(func() (err error) {
+			read[i], err = a.readClaim(gctx, c)
+			if r := read[i]; r != nil && size.Add(r.Size) > maxGraphBytes {
+				return a.tooMany("their manifests have more than %d bytes", maxGraphBytes)
+			}
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -72,6 +84,10 @@ func (a *Artifacts) nextLevel(ctx context.Context, level []digest.Digest, seen m
 		}
 	}
 	return out, nil
+}
+
+func (a *Artifacts) tooMany(format string, limit int) error {
+	return &Error{Repository: a.name, Op: "list referrers", Kind: ErrTooLarge, Err: fmt.Errorf(format, limit)}
 }
 
 func (a *Artifacts) claims(ctx context.Context, level []digest.Digest) ([]claim, error) {

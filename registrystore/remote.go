@@ -23,6 +23,9 @@ const (
 	maxTags      = 200_000
 	maxReferrers = 1_000
 	maxTagPages  = 2_000
+	// A page may be empty and name a next one for ever.
+	maxReferrerPages = 100
+	maxEvidencePages = 8 // of a list in which evidence is looked for
 )
 
 // remoteBackend is a repository in a registry.
@@ -32,6 +35,8 @@ type remoteBackend struct {
 	// plain is repo without oras-go's own index of referrers, which loses what
 	// others write at the same time (see link).
 	plain *remote.Repository
+	// pages is plain, and reads so many pages of a list of referrers.
+	pages func(most int) *remote.Repository
 
 	mu  sync.Mutex
 	api *bool // whether there is a referrers API, nil: not known; guarded by mu
@@ -42,15 +47,19 @@ func (r *Registries) remote(repo Repository) (*remoteBackend, error) {
 	if err := ref.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReference, err)
 	}
-	client := func() *remote.Repository {
+	client := func(pages int) *remote.Repository {
 		return &remote.Repository{
 			Client: r.client, Reference: ref, PlainHTTP: r.opts.plainHTTP(repo.Host),
-			MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, ReferrerListMaxPages: maxTagPages, SkipReferrersGC: true,
+			MaxMetadataBytes: metadata.MaxManifest, TagListMaxPages: maxTagPages, ReferrerListMaxPages: pages, SkipReferrersGC: true,
 			HandleWarning: func(remote.Warning) {},
 		}
 	}
-	b := &remoteBackend{name: repo.String(), repo: client(), plain: client()}
-	return b, b.plain.SetReferrersCapability(true)
+	byAPI := func(pages int) *remote.Repository {
+		repo := client(pages)
+		_ = repo.SetReferrersCapability(true) // fails only where it was set before
+		return repo
+	}
+	return &remoteBackend{name: repo.String(), repo: client(maxReferrerPages), plain: byAPI(maxReferrerPages), pages: byAPI}, nil
 }
 
 // resolve asks by HEAD, and where that names no digest by GET.
