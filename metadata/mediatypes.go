@@ -22,12 +22,16 @@ const (
 	// AnnotationPatterns carries, as JSON array of strings, the path patterns
 	// delegated to the role in a layer: an unsigned hint for prefetching.
 	AnnotationPatterns = "vnd.carnet.patterns"
-	// AnnotationPublisher names, in a trust attachment, the publisher: the first
-	// 12 hexadecimal digits of the SHA-256 of its id. An unsigned hint.
+	// AnnotationPublisher names, in a trust attachment and in an archive's
+	// index.json, the publisher: the first 12 hexadecimal digits of the SHA-256
+	// of its id. An unsigned hint.
 	AnnotationPublisher = "vnd.carnet.publisher"
 	// AnnotationVersion tells, in a trust attachment, the versions of its newest
 	// root and of its snapshot, as a state's tag does. An unsigned hint.
 	AnnotationVersion = "vnd.carnet.version"
+	// AnnotationRepository names, in an archive's index.json, the repository that
+	// a manifest was saved from.
+	AnnotationRepository = "vnd.carnet.repository"
 )
 
 // The tags of a trust repository.

@@ -31,6 +31,7 @@ func TestSpecificationTables(t *testing.T) {
 		"AnnotationPatterns": metadata.AnnotationPatterns, "TagLatest": metadata.TagLatest, "TagPrefixState": metadata.TagPrefixState,
 		"TagPrefixDraft": metadata.TagPrefixDraft, "TagPrefixTrust": metadata.TagPrefixTrust, "ArtifactTypeTrust": metadata.ArtifactTypeTrust,
 		"AnnotationPublisher": metadata.AnnotationPublisher, "AnnotationVersion": metadata.AnnotationVersion,
+		"AnnotationRepository": metadata.AnnotationRepository,
 	} {
 		assert.Contains(t, string(spec), fmt.Sprintf("| `%s` | `%s` |", name, value))
 	}

@@ -18,6 +18,18 @@ const parallel = 8
 // publish stores ours and then moves latest, which is the one switch that
 // readers see.
 func (m *Mirror) publish(ctx context.Context, ours, theirs *state) error {
+	if err := m.complete(ctx, ours, theirs); err != nil {
+		return err
+	}
+	if err := m.store(ctx, ours); err != nil {
+		return err
+	}
+	return at(Destination, m.switchLatest(ctx, ours))
+}
+
+// complete checks that ours is whole, and has the roots that the destination
+// has.
+func (m *Mirror) complete(ctx context.Context, ours, theirs *state) error {
 	oldest := int64(math.MaxInt64)
 	if theirs != nil {
 		var err error
@@ -25,13 +37,7 @@ func (m *Mirror) publish(ctx context.Context, ours, theirs *state) error {
 			return at(Destination, err)
 		}
 	}
-	if err := m.whole(ctx, ours, oldest); err != nil {
-		return at(Source, err)
-	}
-	if err := m.store(ctx, ours); err != nil {
-		return err
-	}
-	return at(Destination, m.switchLatest(ctx, ours))
+	return at(Source, m.whole(ctx, ours, oldest))
 }
 
 // store copies the files of s that the destination lacks, then its manifest

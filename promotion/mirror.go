@@ -65,16 +65,9 @@ func (m *Mirror) Sync(ctx context.Context) (out *Synced, err error) {
 		return nil, at(Destination, err)
 	}
 	defer func() { err = errors.Join(err, at(Destination, unlock())) }()
-	if err := m.open(ctx); err != nil {
+	ours, theirs, err := m.both(ctx)
+	if err != nil {
 		return nil, err
-	}
-	ours, err := m.source(ctx)
-	if err != nil {
-		return nil, at(Source, err)
-	}
-	theirs, err := m.destination(ctx, ours)
-	if err != nil {
-		return nil, at(Destination, err)
 	}
 	out = m.result(ours, theirs)
 	if theirs == nil || theirs.before(ours) {
@@ -89,6 +82,34 @@ func (m *Mirror) Sync(ctx context.Context) (out *Synced, err error) {
 	out.Changed = out.Changed || out.History > 0
 	out.Files, out.Bytes = m.files, m.bytes
 	return out, nil
+}
+
+// Check verifies both sides as Sync does, and tells what Sync would do. It
+// writes nothing.
+func (m *Mirror) Check(ctx context.Context) (*Synced, error) {
+	ours, theirs, err := m.both(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := m.result(ours, theirs)
+	if out.Changed {
+		err = m.complete(ctx, ours, theirs)
+	}
+	return out, err
+}
+
+// both reads and verifies what both sides have.
+func (m *Mirror) both(ctx context.Context) (ours, theirs *state, err error) {
+	if err := m.open(ctx); err != nil {
+		return nil, nil, err
+	}
+	if ours, err = m.source(ctx); err != nil {
+		return nil, nil, at(Source, err)
+	}
+	if theirs, err = m.destination(ctx, ours); err != nil {
+		return nil, nil, at(Destination, err)
+	}
+	return ours, theirs, nil
 }
 
 func (m *Mirror) result(ours, theirs *state) *Synced {

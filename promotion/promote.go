@@ -138,11 +138,13 @@ func (p *Promoter) free(ctx context.Context, to *registrystore.Artifacts, dst re
 		return false, nil
 	}
 	there, err := to.Free(ctx, dst.Tag, d)
-	if p.Move && errors.Is(err, registrystore.ErrTagTaken) {
+	if p.Move && isTaken(err) {
 		return false, nil
 	}
 	return there, err
 }
+
+func isTaken(err error) bool { return errors.Is(err, registrystore.ErrTagTaken) }
 
 // graph is what is promoted.
 type graph struct {
@@ -228,6 +230,11 @@ func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, 
 			p.note(fmt.Sprintf("%s is left out: %s withdrew it: %s", r.Digest, who, n.Reason))
 		}
 	}
+	return without(all, dropped), nil
+}
+
+// without returns what is not dropped, and refers to nothing that is.
+func without(all []*registrystore.Artifact, dropped map[digest.Digest]bool) []*registrystore.Artifact {
 	for again := true; again; {
 		again = false
 		for _, r := range all {
@@ -236,7 +243,15 @@ func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, 
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(r *registrystore.Artifact) bool { return dropped[r.Digest] }), nil
+	return slices.DeleteFunc(all, func(r *registrystore.Artifact) bool { return dropped[r.Digest] })
+}
+
+func digests(list []*registrystore.Artifact) []digest.Digest {
+	out := make([]digest.Digest, len(list))
+	for i, a := range list {
+		out[i] = a.Digest
+	}
+	return out
 }
 
 func (p *Promoter) note(text string) {

@@ -52,7 +52,7 @@ func (r *Registries) Artifacts(repo Repository) (*Artifacts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Artifacts{backend: b, name: repo.String(), cache: r.cache, there: map[digest.Digest]bool{}}, nil
+	return &Artifacts{backend: b, name: called(b, repo), cache: r.cache, there: map[digest.Digest]bool{}}, nil
 }
 
 // Resolve returns the digest that ref's location has now: that of its tag, or

@@ -120,3 +120,21 @@ func (l *Listed) Timestamp(ctx context.Context) ([]byte, error) { return l.t.Tim
 func (l *Listed) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
 	return l.t.File(ctx, role, want)
 }
+
+// StateTag returns the tag of the state whose manifest is raw.
+func StateTag(raw []byte) (string, error) {
+	p, err := decodeState(raw)
+	if err != nil {
+		return "", err
+	}
+	return stateTagOf(p), nil
+}
+
+// DecodeManifest reads a manifest that is at hand.
+func DecodeManifest(raw []byte) (*Artifact, error) {
+	a, err := decodeArtifact(manifestDescriptor(raw), raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return a, nil
+}

@@ -121,3 +121,32 @@ func (a *Artifacts) readClaim(ctx context.Context, c claim) (*Artifact, error) {
 	}
 	return r, err
 }
+
+// Below returns a manifest and, if it is an index, all manifests that can be
+// reached from it, each once.
+func (a *Artifacts) Below(ctx context.Context, top *Artifact) ([]*Artifact, error) {
+	out := []*Artifact{top}
+	seen := map[digest.Digest]bool{top.Digest: true}
+	for level, depth := out, 0; len(level) > 0; depth++ {
+		var next []*Artifact
+		for _, m := range level {
+			for _, c := range m.Manifests {
+				if seen[c.Digest] {
+					continue
+				}
+				seen[c.Digest] = true
+				if depth > maxNested || len(seen) > maxGraph+maxChildren {
+					return nil, &Error{Repository: a.name, Op: "read " + top.Digest.String(), Kind: ErrTooLarge, Err: errors.New("indexes in indexes, too deep or too many")}
+				}
+				child, err := a.Read(ctx, Reference{Digest: c.Digest})
+				if err != nil {
+					return nil, err
+				}
+				next = append(next, child)
+			}
+		}
+		out = append(out, next...)
+		level = next
+	}
+	return out, nil
+}

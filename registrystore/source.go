@@ -31,7 +31,7 @@ func (t *Trust) Open(ctx context.Context) error {
 	}
 	if err == nil {
 		t.serve(p, raw)
-		t.cache.putLatest(t.name, raw)
+		t.keepLatest(raw)
 		return nil
 	}
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) && !failing(err) {
@@ -41,6 +41,13 @@ func (t *Trust) Open(ctx context.Context) error {
 		err = fmt.Errorf("%w: %w", tuf.ErrNotFound, err)
 	}
 	return err
+}
+
+// keepLatest remembers the manifest that a registry has now.
+func (t *Trust) keepLatest(raw []byte) {
+	if t.remote {
+		t.cache.putLatest(t.name, raw)
+	}
 }
 
 // Publication returns what Open found, or nil.
@@ -70,7 +77,7 @@ func (t *Trust) openListed(ctx context.Context, version int64, cause error) erro
 		p, raw, err := t.read(ctx, e.Tag)
 		if err == nil {
 			t.serve(p, raw)
-			t.cache.putLatest(t.name, raw)
+			t.keepLatest(raw)
 			return nil
 		}
 		cause = err

@@ -45,6 +45,8 @@ type Registries struct {
 
 	mu      sync.Mutex
 	remotes map[Repository]*remoteBackend // what is known of a repository is asked once
+
+	viewed map[string]backend // of a view: all that there is, by absolute name; nil for none
 }
 
 // New prepares for opening repositories. Cache may be nil: nothing is kept.

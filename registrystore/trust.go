@@ -49,8 +49,12 @@ func (r *Registries) Trust(repo Repository) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trust{backend: b, name: repo.String(), bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{}}
-	if !repo.IsLayout() { // a layout is no slower than a cache
+	t := &Trust{backend: b, name: called(b, repo), bytes: map[digest.Digest][]byte{}, there: map[digest.Digest]bool{}}
+	switch b.(type) {
+	case *layoutBackend: // is no slower than a cache
+	case *archiveBackend: // may be gone when it is needed again
+		t.cache = r.cache
+	default:
 		t.cache, t.remote = r.cache, true
 	}
 	return t, nil
@@ -58,6 +62,8 @@ func (r *Registries) Trust(repo Repository) (*Trust, error) {
 
 func (r *Registries) backend(repo Repository) (backend, error) {
 	switch {
+	case r.viewed != nil:
+		return r.view(repo), nil
 	case repo.IsLayout():
 		return newLayout(repo), nil
 	case r.opts.Offline:

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -174,22 +173,55 @@ type Evidence struct {
 type Examination struct {
 	Decision Decision
 	q        *inquiry
+	s        *subject
 }
 
 // Examine is [Verifier.Verify] for one reference, and keeps what the
 // publishers said, to ask more about it.
 func (v *Verifier) Examine(ctx context.Context, ref registrystore.Reference) (*Examination, error) {
-	q, decisions, err := v.verify(ctx, []registrystore.Reference{ref})
+	all, err := v.ExamineAll(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	return &Examination{decisions[0], q}, nil
+	return all[0], nil
+}
+
+// ExamineAll is Examine for many references, about which everybody is asked
+// together: one examination each, in their order. They are for one goroutine.
+func (v *Verifier) ExamineAll(ctx context.Context, refs ...registrystore.Reference) ([]*Examination, error) {
+	q, decisions, err := v.verify(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*Examination, len(refs))
+	for i, d := range decisions {
+		out[i] = &Examination{d, q, q.subjects[i]}
+	}
+	return out, nil
+}
+
+// asked returns the names of the publishers that were asked about the
+// reference.
+func (e *Examination) asked() []string {
+	if !e.s.asks() {
+		return nil
+	}
+	var out []string
+	for _, want := range e.s.rule.leaves() {
+		for _, name := range []string{want.Publisher, want.OriginFrom} {
+			if e.q.sessions[name] != nil {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Withdrawn returns the notice by which one of the publishers that were asked
 // withdrew d, and its name, or nil.
 func (e *Examination) Withdrawn(ctx context.Context, d digest.Digest) (*metadata.Notice, string, error) {
-	for _, name := range slices.Sorted(maps.Keys(e.q.sessions)) {
+	for _, name := range e.asked() {
 		if n, err := e.q.sessions[name].withdrawn(ctx, d); n != nil || err != nil {
 			return n, name, err
 		}

@@ -176,9 +176,15 @@ func (p *Policy) TargetName(repo registrystore.Repository) (string, bool) {
 // WithoutRepositories returns the policy as it is for somebody who can reach
 // no publisher's repository: what is attached must do.
 func (p *Policy) WithoutRepositories() *Policy {
+	return p.WithRepositories(func(Pin) []string { return nil })
+}
+
+// WithRepositories returns the policy as it is for somebody who asks other
+// repositories: those that at returns for a publisher.
+func (p *Policy) WithRepositories(at func(Pin) []string) *Policy {
 	out := &Policy{Rules: p.Rules, Publishers: slices.Clone(p.Publishers)}
 	for i := range out.Publishers {
-		out.Publishers[i].Repositories = nil
+		out.Publishers[i].Repositories = at(out.Publishers[i])
 	}
 	return out
 }

@@ -89,7 +89,7 @@ PKCS11_MODULE_PATH (the PKCS#11 module), NO_COLOR.`,
 	)
 	for _, verb := range []func(*command) *cobra.Command{
 		newInit, newDelegate, newSign, newRevoke, newRotate, newWriter, newPropose, newApprove, newRefresh, newPrune, newStatus, newLog, newAudit, newKey,
-		newTrust, newPolicy, newVerify, newTree, newDoctor, newPromote, newSync, newImport, newExport, newVersion,
+		newTrust, newPolicy, newVerify, newTree, newDoctor, newPromote, newSync, newSave, newLoad, newImport, newExport, newVersion,
 	} {
 		root.AddCommand(verb(c))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/carnet-project/carnet/promotion"
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/revocation"
 	"github.com/carnet-project/carnet/tuf"
@@ -56,6 +57,7 @@ var usageErrors = []error{
 	tuf.ErrProposal, tuf.ErrSignedOther, tuf.ErrNotShown, tuf.ErrOtherPublisher, tuf.ErrOtherRepository,
 	revocation.ErrKeyUnused, revocation.ErrBelowThreshold, revocation.ErrNoWithdrawals, revocation.ErrNotWithdrawn,
 	verify.ErrPolicy, verify.ErrUnknownPublisher, verify.ErrPinned, verify.ErrRoot,
+	promotion.ErrNotPinned, promotion.ErrNoState, promotion.ErrSameName,
 }
 
 func (c *command) exitCode(err error) int {

@@ -1,0 +1,93 @@
+package registrystore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Lists is what the manifests of one repository of an archive list: what is
+// there once the archive was loaded. Manifests that are left out of the file
+// are not looked into.
+type Lists struct {
+	// Manifests are those that the file holds, by digest.
+	Manifests map[digest.Digest]*Artifact
+	// Blobs and Others are what they list: others are manifests that the file
+	// leaves out.
+	Blobs, Others map[digest.Digest]ocispec.Descriptor
+}
+
+// Has reports whether who loaded the archive has d in the repository.
+func (l *Lists) Has(d digest.Digest) bool {
+	_, isBlob := l.Blobs[d]
+	return isBlob || l.Manifests[d] != nil
+}
+
+// Lists reads the manifests of an archive, and returns what those of each
+// repository list.
+func (a *Archive) Lists(ctx context.Context) (map[string]*Lists, error) {
+	r := &manifestReader{file: a, from: &Artifacts{backend: &archiveBackend{file: a}, name: a.name}, read: map[digest.Digest]*Artifact{}}
+	out := map[string]*Lists{}
+	for repository, entries := range a.byRepository {
+		l := &Lists{Manifests: map[digest.Digest]*Artifact{}, Blobs: map[digest.Digest]ocispec.Descriptor{}, Others: map[digest.Digest]ocispec.Descriptor{}}
+		for _, e := range entries {
+			if err := r.add(ctx, l, ocispec.Descriptor{Digest: e.Digest}, 0); err != nil {
+				return nil, err
+			}
+		}
+		out[repository] = l
+	}
+	return out, nil
+}
+
+// manifestReader reads each manifest once.
+type manifestReader struct {
+	file  *Archive
+	from  *Artifacts
+	read  map[digest.Digest]*Artifact
+	bytes int64
+}
+
+func (r *manifestReader) add(ctx context.Context, l *Lists, desc ocispec.Descriptor, depth int) error {
+	if l.Manifests[desc.Digest] != nil {
+		return nil
+	}
+	if !r.file.Has(desc.Digest) {
+		l.Others[desc.Digest] = desc
+		return nil
+	}
+	m, err := r.manifest(ctx, desc.Digest)
+	if err == nil && depth > maxNested {
+		err = &Error{Repository: r.file.name, Op: "read " + desc.Digest.String(), Kind: ErrTooLarge, Err: fmt.Errorf("indexes in indexes, more than %d deep", maxNested)}
+	}
+	if err != nil {
+		return err
+	}
+	l.Manifests[m.Digest] = m
+	for _, b := range m.Blobs {
+		l.Blobs[b.Digest] = b
+	}
+	for _, child := range m.Manifests {
+		if err := r.add(ctx, l, child, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *manifestReader) manifest(ctx context.Context, d digest.Digest) (*Artifact, error) {
+	if m := r.read[d]; m != nil {
+		return m, nil
+	}
+	m, err := r.from.Read(ctx, Reference{Digest: d})
+	if err != nil {
+		return nil, err
+	}
+	if r.bytes += m.Size; r.bytes > maxPlanned {
+		return nil, &Error{Repository: r.file.name, Op: "read manifests", Kind: ErrTooLarge, Err: fmt.Errorf("more than %d bytes of them", maxPlanned)}
+	}
+	r.read[d] = m
+	return m, nil
+}
