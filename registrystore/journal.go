@@ -170,7 +170,7 @@ func (t *Trust) pushFiles(ctx context.Context, files []tuf.File) error {
 	if !t.isThere(empty.Digest) {
 		g.Go(func() error { return t.store(ctx, empty, empty.Data, false) })
 	}
-	for _, f := range files {
+	for _, f := range distinct(files) {
 		if t.isThere(f.Digest) {
 			continue
 		}
@@ -181,6 +181,20 @@ func (t *Trust) pushFiles(ctx context.Context, files []tuf.File) error {
 		g.Go(func() error { return t.store(ctx, desc, f.Data, isRole(f.Role)) })
 	}
 	return g.Wait()
+}
+
+// distinct leaves out files whose bytes are another one's: empty hash bins,
+// say, all have the same.
+func distinct(files []tuf.File) []tuf.File {
+	seen := map[digest.Digest]bool{}
+	var out []tuf.File
+	for _, f := range files {
+		if !seen[f.Digest] {
+			seen[f.Digest] = true
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // isRole reports whether a file is that of targets or of a delegated role.

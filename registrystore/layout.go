@@ -114,6 +114,19 @@ func (b *layoutBackend) manifest(ctx context.Context, ref string) (ocispec.Descr
 	return desc, raw, nil
 }
 
+// only reads the manifest of a layout that holds just one, without a tag.
+func (b *layoutBackend) only(ctx context.Context) ([]byte, error) {
+	idx, err := b.index()
+	if err != nil {
+		return nil, b.wrap("read", err)
+	}
+	if len(idx.entries) != 1 || idx.entries[0].tag() != "" {
+		return nil, b.wrap("read", fmt.Errorf("%w: no manifest without a tag, alone in its layout", ErrNotFound))
+	}
+	_, raw, err := b.manifest(ctx, idx.entries[0].Digest.String())
+	return raw, err
+}
+
 func (b *layoutBackend) blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	op := "read blob " + desc.Digest.String()
 	path, err := b.blobPath(desc.Digest)

@@ -11,16 +11,16 @@ import (
 	"github.com/carnet-project/carnet/tuf"
 )
 
-// Repair asks for every file of p, one request without a body each, and
-// stores again what a collector or an accident took and what is still at
-// hand: inlined in the manifest or in the cache. It returns the files that
-// are gone for good.
+// Repair asks for every file of p, one request without a body each and one for
+// all that have the same bytes, and stores again what a collector or an
+// accident took and what is still at hand: inlined in the manifest or in the
+// cache. It returns the files that are gone for good.
 func (t *Trust) Repair(ctx context.Context, p *tuf.Publication) ([]tuf.File, error) {
 	var mu sync.Mutex
 	var gone []tuf.File
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for _, f := range p.Files() {
+	for _, f := range distinct(p.Files()) {
 		g.Go(func() error {
 			ok, err := t.repairFile(ctx, f)
 			if err == nil && !ok {
@@ -45,7 +45,15 @@ func (t *Trust) repairFile(ctx context.Context, f tuf.File) (bool, error) {
 		raw = t.local(f.Digest)
 	}
 	if raw == nil {
+		t.forget(f)
 		return false, nil
 	}
 	return true, t.store(ctx, desc, raw, false)
+}
+
+// forget says that a file is not stored here, whatever manifests list.
+func (t *Trust) forget(f tuf.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.there, f.Digest)
 }

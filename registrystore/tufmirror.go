@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"sync"
 
@@ -19,11 +20,14 @@ import (
 // (docs/spec.md, "Exchange with other TUF repositories"): one image manifest
 // under a tag with roots, timestamp, snapshot and targets, and one for each
 // delegated role under the role's name as tag. Each layer is a file, and its
-// annotation tuf.io/filename the name. It is a [tuf.Source]; its methods, but
-// SetConsistentSnapshot, may be called by several goroutines. Each manifest is
-// read once: a TUFMirror is for one update.
+// annotation tuf.io/filename the name. In image layouts that such tools write
+// no manifest has a tag: the folder of each holds one, and that of a delegated
+// role lies in the top level's, under the role's name. It is a [tuf.Source];
+// its methods, but SetConsistentSnapshot, may be called by several goroutines.
+// Each manifest is read once: a TUFMirror is for one update.
 type TUFMirror struct {
 	backend    backend
+	untagged   *layoutBackend // a layout that was named without a tag, or nil
 	name, tag  string
 	consistent bool
 
@@ -34,6 +38,7 @@ type TUFMirror struct {
 // mirrored are the files of one manifest, by name.
 type mirrored struct {
 	once  sync.Once
+	from  backend
 	files map[string]ocispec.Descriptor
 	err   error
 }
@@ -42,7 +47,8 @@ type mirrored struct {
 // none is given. It asks nothing yet.
 func (r *Registries) TUFMirror(s string) (*TUFMirror, error) {
 	ref, err := ParseReference(s, r.opts.LayoutRoot)
-	if err != nil {
+	bare := err != nil
+	if bare {
 		repo, rerr := ParseRepository(s, r.opts.LayoutRoot)
 		if rerr != nil {
 			return nil, rerr
@@ -56,7 +62,11 @@ func (r *Registries) TUFMirror(s string) (*TUFMirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &TUFMirror{backend: b, name: ref.Repository.String(), tag: ref.Tag, consistent: true, tags: map[string]*mirrored{}}, nil
+	m := &TUFMirror{backend: b, name: ref.Repository.String(), tag: ref.Tag, consistent: true, tags: map[string]*mirrored{}}
+	if l, ok := b.(*layoutBackend); ok && bare {
+		m.untagged = l
+	}
+	return m, nil
 }
 
 func (m *TUFMirror) String() string { return m.name + ":" + m.tag }
@@ -96,25 +106,25 @@ func (m *TUFMirror) File(ctx context.Context, role string, want metadata.MetaFil
 
 // read returns the first file of that name in the manifest under a tag.
 func (m *TUFMirror) read(ctx context.Context, tag string, limit int64, names ...string) ([]byte, error) {
-	files, err := m.manifest(ctx, tag)
-	if err != nil {
-		return nil, err
+	got := m.manifest(ctx, tag)
+	if got.err != nil {
+		return nil, got.err
 	}
 	for _, name := range names {
-		layer, ok := files[name]
+		layer, ok := got.files[name]
 		if !ok {
 			continue
 		}
 		if layer.Size < 1 || layer.Size > limit {
 			return nil, fmt.Errorf("%s: %w: %s of %d bytes where at most %d are allowed", m.name, ErrTooLarge, name, layer.Size, limit)
 		}
-		return m.backend.blob(ctx, layer)
+		return got.from.blob(ctx, layer)
 	}
 	return nil, fmt.Errorf("%s:%s: %w: %s", m.name, tag, tuf.ErrNotFound, names[0])
 }
 
 // manifest reads the manifest under a tag, once.
-func (m *TUFMirror) manifest(ctx context.Context, tag string) (map[string]ocispec.Descriptor, error) {
+func (m *TUFMirror) manifest(ctx context.Context, tag string) *mirrored {
 	m.mu.Lock()
 	got := m.tags[tag]
 	if got == nil {
@@ -122,23 +132,38 @@ func (m *TUFMirror) manifest(ctx context.Context, tag string) (map[string]ocispe
 		m.tags[tag] = got
 	}
 	m.mu.Unlock()
-	got.once.Do(func() { got.files, got.err = m.readManifest(ctx, tag) })
-	return got.files, got.err
+	got.once.Do(func() { got.from, got.files, got.err = m.readManifest(ctx, tag) })
+	return got
 }
 
-func (m *TUFMirror) readManifest(ctx context.Context, tag string) (map[string]ocispec.Descriptor, error) {
-	_, raw, err := m.backend.manifest(ctx, tag)
+func (m *TUFMirror) readManifest(ctx context.Context, tag string) (backend, map[string]ocispec.Descriptor, error) {
+	from := m.backend
+	_, raw, err := from.manifest(ctx, tag)
+	if errors.Is(err, ErrNotFound) && m.untagged != nil {
+		from, raw, err = m.readUntagged(ctx, tag)
+	}
 	if errors.Is(err, ErrNotFound) && tag != m.tag {
-		return nil, nil // a role that the mirror does not have
+		return from, nil, nil // a role that the mirror does not have
 	}
 	if err != nil {
-		return nil, err
+		return from, nil, err
 	}
 	files, err := mirroredFiles(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s:%s: %w", m.name, tag, err)
+		return from, nil, fmt.Errorf("%s:%s: %w", m.name, tag, err)
 	}
-	return files, nil
+	return from, files, nil
+}
+
+// readUntagged reads the manifest that no tag names: that of the top level in
+// the layout, of a role in a layout below it. A tag is one safe folder name.
+func (m *TUFMirror) readUntagged(ctx context.Context, tag string) (backend, []byte, error) {
+	from := m.untagged
+	if tag != m.tag {
+		from = newLayout(Repository{Dir: filepath.Join(from.dir, tag)})
+	}
+	raw, err := from.only(ctx)
+	return from, raw, err
 }
 
 // mirroredFiles returns the layers that have a TUF file's name, the first of

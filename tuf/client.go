@@ -59,6 +59,7 @@ type Client struct {
 	timestamp *metadata.File
 	snapshot  *metadata.File
 	current   bool                      // timestamp and snapshot are those of this update
+	forked    bool                      // a source offered another timestamp of the trusted version
 	roles     map[string]*metadata.File // targets and delegated, as their bytes match snapshot
 	edges     map[edge]*metadata.File   // delegations, and the file whose threshold was verified
 	marks     []mark                    // of roles that gave themselves up, as the store keeps them

@@ -73,11 +73,14 @@ type gatherer struct {
 	roles    map[string]*File
 	got      map[string]answer // fetched ahead, by role
 	unlisted map[string]bool   // delegated roles that snapshot does not list
-	held     map[int64][]byte  // unpacked roots of Held
-	size     atomic.Int64
+	// missingBins counts the hash bins that snapshot does not list.
+	missingBins int64
+	held        map[int64][]byte // unpacked roots of Held
+	size        atomic.Int64
 }
 
-// answer is what a source gave for a role, or why it did not.
+// answer is what a source gave for a role, or why it did not. With an error,
+// raw are bytes that are not the file.
 type answer struct {
 	raw []byte
 	err error
@@ -131,6 +134,9 @@ func (g *gatherer) addDelegated(ctx context.Context, pub *Publication) error {
 			}
 		}
 		level = below
+	}
+	if g.missingBins > 0 {
+		g.report("snapshot version %d does not list %d hash bins: searches that reach them fail", g.c.snapshot.Version, g.missingBins)
 	}
 	if n := len(g.unlisted); n > 0 {
 		g.report("snapshot version %d does not list %d delegated roles, the first is %q: searches that reach them fail",
@@ -221,6 +227,7 @@ func (g *gatherer) below(from delegations.Edge, d *metadata.Delegations) []deleg
 			out = append(out, delegations.Edge{Parent: from.Role, Role: role, Keys: d.Keys, RoleKeys: d.Succinct.RoleKeys})
 		}
 	}
+	g.missingBins += int64(1)<<d.Succinct.BitLength - int64(len(out)-len(d.Roles))
 	return out
 }
 
@@ -275,6 +282,7 @@ func (g *gatherer) ask(ctx context.Context, role string) answer {
 
 func (g *gatherer) askSources(ctx context.Context, role string, want metadata.MetaFile) answer {
 	var failed []error
+	var wrong []byte
 	for _, s := range g.ordered() {
 		if g.size.Load() > MaxGathered {
 			return answer{err: g.tooBig()}
@@ -282,14 +290,14 @@ func (g *gatherer) askSources(ctx context.Context, role string, want metadata.Me
 		raw, err := s.File(ctx, role, want)
 		if err == nil {
 			g.size.Add(int64(len(raw)))
-			err = checkBytes(role, raw, want)
+			wrong, err = raw, checkBytes(role, raw, want)
 		}
 		if err == nil {
 			return answer{raw: raw}
 		}
 		failed = append(failed, err)
 	}
-	return answer{err: errors.Join(failed...)}
+	return answer{wrong, errors.Join(failed...)}
 }
 
 // ordered are the client's own sources, the one that gave the timestamp first.
@@ -386,5 +394,8 @@ func (a ahead) File(ctx context.Context, role string, want metadata.MetaFile) ([
 	if _, held := a.g.heldFile(role, want); !ok || held && got.err == nil {
 		got = a.g.askSources(ctx, role, want)
 	}
-	return got.raw, got.err
+	if got.raw != nil {
+		return got.raw, nil // the client tells what is wrong with it
+	}
+	return nil, got.err
 }

@@ -82,7 +82,29 @@ func newHTTPBase(base string, client *http.Client) (httpBase, error) {
 	if client == nil {
 		client = http.DefaultClient
 	}
+	if client.CheckRedirect == nil {
+		careful := *client
+		careful.CheckRedirect = checkRedirect
+		client = &careful
+	}
 	return httpBase{u, client}, nil
+}
+
+// maxRedirects is how often one file may have moved.
+const maxRedirects = 5
+
+// checkRedirect follows a file that moved, but out of TLS, and tells the new
+// place nothing about the old one: its query may hold a secret. Where a file
+// comes from decides nothing.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("a redirect from https to %s is not followed", req.URL.Scheme)
+	}
+	req.Header.Del("Referer")
+	return nil
 }
 
 // get reads one file of metadata, of at most limit bytes.

@@ -1,6 +1,8 @@
 package tuf_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"net/http"
@@ -113,6 +115,59 @@ func TestHTTPSourceWaitsNoLongerThanItsContext(t *testing.T) {
 	go func() { <-started; cancel() }()
 	_, err := httpSource(t, server.URL, nil).Timestamp(ctx)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A file may have moved, within bounds; nothing is told to where it moved.
+func TestHTTPSourceRedirects(t *testing.T) {
+	var told http.Header
+	elsewhere := answer(t, func(w http.ResponseWriter, req *http.Request) {
+		told = req.Header
+		_, _ = w.Write([]byte("moved"))
+	})
+	to := elsewhere.URL + "/x"
+	hops := 0
+	move := func(w http.ResponseWriter, req *http.Request) {
+		if hops++; req.URL.Query().Get("hop") == "" {
+			http.Redirect(w, req, to, http.StatusFound)
+			return
+		}
+		http.Redirect(w, req, "/?hop="+strconv.Itoa(hops), http.StatusFound)
+	}
+	server := answer(t, move)
+	base := strings.Replace(server.URL, "http://", "http://user:secret@", 1) + "/?token=secret"
+	raw, err := httpSource(t, base, nil).Timestamp(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "moved", string(raw))
+	require.Empty(t, told.Get("Referer"))
+	require.Empty(t, told.Get("Authorization"))
+
+	to, hops = "file:///etc/passwd", 0
+	_, err = httpSource(t, server.URL, nil).Timestamp(t.Context())
+	require.ErrorContains(t, err, "unsupported protocol scheme")
+	to, hops = "/?hop=1", 0
+	_, err = httpSource(t, server.URL, nil).Timestamp(t.Context())
+	require.ErrorContains(t, err, "more than 5 redirects")
+	require.Equal(t, 6, hops)
+
+	secure := httptest.NewTLSServer(http.HandlerFunc(move))
+	t.Cleanup(secure.Close)
+	to = elsewhere.URL + "/x"
+	_, err = httpSource(t, secure.URL, secure.Client()).Timestamp(t.Context())
+	require.ErrorContains(t, err, "from https to http")
+}
+
+// Compressed or not, no more is read than a file may have.
+func TestHTTPSourceIsNoBomb(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, err := z.Write(make([]byte, 64<<20))
+	require.NoError(t, errors.Join(err, z.Close()))
+	server := answer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	})
+	_, err = httpSource(t, server.URL, nil).Timestamp(t.Context())
+	require.ErrorContains(t, err, "longer than is allowed")
 }
 
 func TestHTTPSourceURL(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/carnet-project/carnet/metadata"
 )
 
@@ -29,9 +31,11 @@ type Importing struct {
 // Destination is a trust repository that is read like a source and written
 // like a journal.
 type Destination interface {
-	Journal
+	Repairer
 	Prefetcher
 	Holder
+	// StoreFile stores a file, whose bytes are at hand, unless it is there.
+	StoreFile(ctx context.Context, f File) error
 }
 
 // Imported is what an import came to.
@@ -43,6 +47,9 @@ type Imported struct {
 	Tag       string // of the state, where it changed
 	Expires   time.Time
 	Roles     int // files of targets and delegated roles
+	// Restored is how many files of what was there were lost, and are stored
+	// again.
+	Restored int
 }
 
 // ErrOtherPublisher says that a trust repository holds what the pinned root
@@ -53,7 +60,9 @@ var ErrOtherPublisher = errors.New("the trust repository holds another publisher
 // byte, into a trust repository (docs/spec.md, "Exchange with other TUF
 // repositories"). It verifies like a client that pinned Root, expired files
 // included, and never replaces what is there by something older. Where nothing
-// changed it asks for the next root and the timestamp, and writes nothing.
+// changed it asks the source for the next root and the timestamp, and writes
+// nothing. What the trust repository lost of its newest publication is stored
+// again, if the source still has it: each file is asked for, without a body.
 func Import(ctx context.Context, o Importing) (*Imported, error) {
 	if l, ok := o.To.(Locker); ok {
 		unlock, err := l.Lock(ctx)
@@ -79,12 +88,21 @@ func (o Importing) run(ctx context.Context) (*Imported, error) {
 		return nil, fmt.Errorf("%s: %w", o.Source, err)
 	}
 	o.tellExpired(c)
-	if there != nil && there.newestRoot() == c.root.Version && there.Timestamp.Digest == fileOf(metadata.RoleTimestamp, c.timestamp).Digest {
+	o.tellFork(c)
+	lost, err := o.lost(ctx, there)
+	if err != nil {
+		return nil, err
+	}
+	changed := there == nil || there.newestRoot() != c.root.Version || there.Timestamp.Digest != fileOf(metadata.RoleTimestamp, c.timestamp).Digest
+	if !changed && len(lost) == 0 {
 		return o.result(c, there, false), nil
 	}
-	pub, err := c.Gather(ctx, Gathering{Held: there, Fetch: o.To.Fetch, Report: o.Report})
+	pub, err := c.Gather(ctx, Gathering{Held: there, Fetch: o.fetchHeld(lost), Report: o.Report})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Source, err)
+	}
+	if !changed {
+		return o.restore(ctx, c, pub, lost)
 	}
 	if err := o.accept(ctx, pub); err != nil {
 		return nil, err
@@ -109,7 +127,8 @@ func (o Importing) there(ctx context.Context) (*Publication, error) {
 	case err == nil:
 		return o.To.Publication(), nil
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrRollback):
-		return nil, nil
+		_, err := o.lost(ctx, o.To.Publication()) // so that it is not taken for stored
+		return nil, err
 	case errors.Is(err, ErrThreshold), errors.Is(err, ErrInvalid):
 		return nil, fmt.Errorf("%w than the one with this root: give each publisher a repository of its own: %s: %w", ErrOtherPublisher, o.To, err)
 	}
@@ -123,6 +142,57 @@ func (o Importing) tellExpired(c *Client) {
 			o.Report(fmt.Sprintf("%s version %d expired at %s: verifiers refuse it until its publisher signs a new one",
 				f.Type, f.Version, metadata.FormatTime(f.Expires)))
 		}
+	}
+}
+
+// lost returns the files of a publication that the trust repository does not
+// have any more, by digest.
+func (o Importing) lost(ctx context.Context, pub *Publication) (map[digest.Digest]bool, error) {
+	if pub == nil {
+		return nil, nil
+	}
+	gone, err := o.To.Repair(ctx, pub)
+	lost := map[digest.Digest]bool{}
+	for _, f := range gone {
+		lost[f.Digest] = true
+	}
+	return lost, err
+}
+
+// fetchHeld reads what the trust repository still has.
+func (o Importing) fetchHeld(lost map[digest.Digest]bool) func(context.Context, File) ([]byte, error) {
+	return func(ctx context.Context, f File) ([]byte, error) {
+		if lost[f.Digest] {
+			return nil, fmt.Errorf("%s: %w: %s version %d", o.To, ErrNotFound, f.Role, f.Version)
+		}
+		return o.To.Fetch(ctx, f)
+	}
+}
+
+// restore stores what was lost of the publication that is there.
+func (o Importing) restore(ctx context.Context, c *Client, pub *Publication, lost map[digest.Digest]bool) (*Imported, error) {
+	res := o.result(c, pub, false)
+	for _, f := range pub.Files() {
+		if !lost[f.Digest] {
+			continue
+		}
+		if err := o.To.StoreFile(ctx, f); err != nil {
+			return nil, err
+		}
+		delete(lost, f.Digest)
+		res.Restored++
+	}
+	if len(lost) > 0 && o.Report != nil {
+		o.Report(fmt.Sprintf("%s lost %d files that %s does not have", o.To, len(lost), o.Source))
+	}
+	return res, nil
+}
+
+// tellFork says that there are two timestamps of one version: both are signed
+// by their publisher, and the first that was seen is kept.
+func (o Importing) tellFork(c *Client) {
+	if c.forked && o.Report != nil {
+		o.Report(fmt.Sprintf("%s serves another timestamp version %d than the one that was taken before, and both are signed: the first one is kept", o.Source, c.timestamp.Version))
 	}
 }
 
@@ -146,9 +216,9 @@ func (o Importing) commit(ctx context.Context, c *Client, pub *Publication) (*Im
 	if err != nil {
 		return nil, err
 	}
-	if err := o.To.Advance(ctx, pub); err != nil && o.Report != nil {
-		o.Report(fmt.Sprintf("the tag latest was not moved: %v", err))
-	}
+	// Another importer may have been faster, with something newer.
+	repo := NewRepository(RepositoryOptions{Root: o.Root, Store: o.Store, Journal: o.To, Now: func() time.Time { return o.Now }, Report: o.Report})
+	repo.advance(ctx, c.root, pub, e)
 	res := o.result(c, pub, true)
 	res.Tag = e.Tag
 	return res, nil

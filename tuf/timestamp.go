@@ -97,6 +97,7 @@ func (c *Client) offeredTimestamp(ctx context.Context, s Source) (*metadata.File
 		return nil, &RollbackError{File: metadata.RoleTimestamp, Trusted: c.timestamp.Version, Offered: f.Version}
 	}
 	if f.Version == c.timestamp.Version { // 5.4.3.1: keep what is trusted
+		c.forked = true
 		return nil, nil
 	}
 	if was, now := c.timestamp.Timestamp.Snapshot.Version, f.Timestamp.Snapshot.Version; now < was { // 5.4.3.2

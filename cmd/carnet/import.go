@@ -70,9 +70,14 @@ type imported struct {
 	Identity  string    `json:"identity"`
 	Expires   time.Time `json:"expires"`
 	Roles     int       `json:"roles"`
+	Restored  int       `json:"restored"` // lost files that are stored again
 }
 
 func (i imported) text(w io.Writer) {
+	if i.Restored > 0 {
+		fmt.Fprintf(w, "stored again %d files that %s had lost; it holds timestamp version %d of %s\n", i.Restored, i.Trust, i.Timestamp, i.Publisher)
+		return
+	}
 	if !i.Changed {
 		fmt.Fprintf(w, "nothing to do: %s holds timestamp version %d of %s\n", i.Trust, i.Timestamp, i.Publisher)
 		return
@@ -126,7 +131,7 @@ func (c *command) importFrom(ctx context.Context, from, to string, r rootFlags) 
 		return fmt.Errorf("imported into %s, but not pinned here: %w", trust, err)
 	}
 	out := imported{
-		res.Changed, pin.Name, source.String(), trust.String(), res.Root, res.Timestamp, res.Identity, res.Expires, res.Roles,
+		res.Changed, pin.Name, source.String(), trust.String(), res.Root, res.Timestamp, res.Identity, res.Expires, res.Roles, res.Restored,
 	}
 	return c.answer(out, out.text)
 }
