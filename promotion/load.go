@@ -181,6 +181,9 @@ func (c *cargo) stow(source string, to registrystore.Repository, entries []regis
 	if publisher != "" {
 		return c.stowTrust(source, to, publisher)
 	}
+	if i := slices.IndexFunc(entries, func(e registrystore.Archived) bool { return registrystore.IsOwnTag(e.Tag) }); i >= 0 {
+		return at(Source, fmt.Errorf("%w: %s: %s:%s stands for no artifact", registrystore.ErrCorrupt, c.File, source, entries[i].Tag))
+	}
 	h := &hold{source: source, at: to, lists: c.lists[source], entries: entries, covered: map[digest.Digest]*rooted{}}
 	var err error
 	if h.from, err = c.view.Artifacts(to); err != nil {

@@ -65,8 +65,6 @@ func (h *hold) referring() []*registrystore.Artifact {
 }
 
 func (c *cargo) areThere(ctx context.Context, to *registrystore.Artifacts, left leftOut) error {
-	var mu sync.Mutex
-	var missing []string
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for d, a := range left {
@@ -75,20 +73,13 @@ func (c *cargo) areThere(ctx context.Context, to *registrystore.Artifacts, left 
 			if err != nil {
 				return at(Destination, err)
 			}
-			if !there {
-				mu.Lock()
-				missing = append(missing, d.String())
-				mu.Unlock()
+			if there {
+				return nil
 			}
-			return nil
+			return at(Source, fmt.Errorf("%w: %s: %s of %s: load the file first that was given to save as --since", ErrIncomplete, c.File, d, to))
 		})
 	}
-	if err := g.Wait(); err != nil || len(missing) == 0 {
-		return err
-	}
-	slices.Sort(missing)
-	return at(Source, fmt.Errorf("%w: %s: %d blobs or manifests of %s, like %s: load the file first that was given to save as --since",
-		ErrIncomplete, c.File, len(missing), to, missing[0]))
+	return g.Wait()
 }
 
 // free fails, before anything is written, if a tag is at something else.

@@ -155,6 +155,9 @@ func (w *saving) artifact(ctx context.Context, ref registrystore.Reference) erro
 	if err := w.place(ref.Repository, "artifacts "); err != nil {
 		return err
 	}
+	if registrystore.IsOwnTag(ref.Tag) {
+		return fmt.Errorf("%w: %s stands for no artifact", registrystore.ErrReference, ref)
+	}
 	from, err := w.From.Artifacts(ref.Repository)
 	if err != nil {
 		return err
@@ -286,7 +289,7 @@ func (w *saving) state(ctx context.Context, t TrustSource, repository string, s 
 	if err != nil {
 		return err
 	}
-	if w.known.names(repository, metadata.TagLatest, m.Digest) && w.known.names(repository, own, m.Digest) {
+	if w.known.names(repository, own, m.Digest) { // tags of states do not move
 		w.out.Unchanged++
 		return nil
 	}

@@ -62,7 +62,7 @@ func OpenArchive(path string) (*Archive, error) {
 	if err != nil {
 		return nil, wrap(path, "open", err)
 	}
-	a, err := newArchive(path, f, info.Size())
+	a, err := NewArchive(path, f, info.Size())
 	if err != nil {
 		_ = f.Close()
 		return nil, err
@@ -71,9 +71,10 @@ func OpenArchive(path string) (*Archive, error) {
 	return a, nil
 }
 
-// newArchive reads an archive of size bytes.
-func newArchive(name string, r io.ReaderAt, size int64) (*Archive, error) {
-	a := &Archive{name: name, file: r, byRepository: map[string][]Archived{}}
+// NewArchive is OpenArchive for size bytes that the caller has opened, and will
+// close. Errors call them name.
+func NewArchive(name string, r io.ReaderAt, size int64) (*Archive, error) {
+	a := &Archive{name: name, file: r, close: func() error { return nil }, byRepository: map[string][]Archived{}}
 	var err error
 	if a.files, err = indexTar(r, size); err == nil {
 		err = a.readLayout()
@@ -81,7 +82,10 @@ func newArchive(name string, r io.ReaderAt, size int64) (*Archive, error) {
 	if err == nil {
 		err = a.readIndex()
 	}
-	return a, wrap(name, "read the archive", err)
+	if err != nil {
+		return nil, wrap(name, "read the archive", err)
+	}
+	return a, nil
 }
 
 // Close ends the use of a and of all that was opened from it.

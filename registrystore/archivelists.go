@@ -88,6 +88,11 @@ func (r *manifestReader) manifest(ctx context.Context, d digest.Digest) (*Artifa
 	if r.bytes += m.Size; r.bytes > maxPlanned {
 		return nil, &Error{Repository: r.file.name, Op: "read manifests", Kind: ErrTooLarge, Err: fmt.Errorf("more than %d bytes of them", maxPlanned)}
 	}
+	for _, b := range m.Blobs {
+		if !isSHA256(b.Digest) || b.Size < 0 {
+			return nil, &Error{Repository: r.file.name, Op: "read " + d.String(), Kind: ErrCorrupt, Err: fmt.Errorf("it lists %.100q of %d bytes", b.Digest, b.Size)}
+		}
+	}
 	r.read[d] = m
 	return m, nil
 }

@@ -116,6 +116,7 @@ func (c *command) load(ctx context.Context, f loadFlags, dst string) (err error)
 	l.Step = copying.step
 	done, err := l.Load(ctx)
 	view := c.loaded(f, dst, done)
+	c.sayNotes(done)
 	if err != nil && !errors.Is(err, promotion.ErrNotTrusted) && !errors.Is(err, promotion.ErrUndecided) {
 		return err
 	}
@@ -129,6 +130,19 @@ func (c *command) load(ctx context.Context, f loadFlags, dst string) (err error)
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// sayNotes says once each what the decisions note.
+func (c *command) sayNotes(done *promotion.Loaded) {
+	said := map[string]bool{}
+	for _, a := range done.Artifacts {
+		for _, note := range a.Decision.Notes {
+			if !said[note] {
+				said[note] = true
+				c.say("%s", note)
+			}
+		}
+	}
 }
 
 func (c *command) loader(f loadFlags, file *registrystore.Archive, dst string) (*promotion.Loader, error) {

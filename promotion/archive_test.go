@@ -1,0 +1,587 @@
+package promotion_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/carnet-project/carnet/fixtures"
+	"github.com/carnet-project/carnet/metadata"
+	"github.com/carnet-project/carnet/promotion"
+	"github.com/carnet-project/carnet/registrystore"
+	"github.com/carnet-project/carnet/tuf"
+	"github.com/carnet-project/carnet/verify"
+)
+
+// gap is a crossing with an air gap between: files go over it, and the machine
+// beyond knows the publisher's root and nothing else.
+type gap struct {
+	*crossing
+	dir    string // files
+	states *verify.States
+	cache  *registrystore.Cache
+	mu     sync.Mutex
+	notes  []string // guarded by mu
+}
+
+func newGap(t *testing.T, from, to string) *gap {
+	return &gap{
+		crossing: newCrossing(t, from, to), dir: t.TempDir(),
+		states: verify.OpenStates(filepath.Join(t.TempDir(), "state")), cache: registrystore.OpenCache(t.TempDir()),
+	}
+}
+
+func (g *gap) path(name string) string { return filepath.Join(g.dir, name) }
+
+// trustSource is the publisher's repository.
+func (g *gap) trustSource() promotion.TrustSource {
+	repo, err := registrystore.ParseRepository(g.wabbit.Trust, "")
+	require.NoError(g, err)
+	pin, err := g.pins.Get("wabbit")
+	require.NoError(g, err)
+	return promotion.TrustSource{Repository: repo, Publisher: pin, Store: tuf.MemoryStore{}}
+}
+
+func (g *gap) open(name string) *registrystore.Archive {
+	a, err := registrystore.OpenArchive(g.path(name))
+	require.NoError(g, err)
+	g.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+// save saves tags, and trust, since earlier files.
+func (g *gap) save(name string, tags []string, since ...string) (*promotion.Saved, error) {
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(g, err)
+	s := promotion.Saver{From: regs, Now: g.wabbit.Now, Note: g.note}
+	for _, file := range since {
+		s.Since = append(s.Since, g.open(file))
+	}
+	var refs []registrystore.Reference
+	for _, tag := range tags {
+		refs = append(refs, g.ref(g.from, tag))
+	}
+	return s.Save(g.Context(), g.path(name), refs, []promotion.TrustSource{g.trustSource()})
+}
+
+func (g *gap) saved(name string, tags []string, since ...string) *promotion.Saved {
+	out, err := g.save(name, tags, since...)
+	require.NoError(g, err)
+	return out
+}
+
+func (g *gap) note(s string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.notes = append(g.notes, s)
+}
+
+// destination is what files are loaded to.
+func (g *gap) destination() string {
+	if g.to.reg != nil {
+		return g.to.reg.Host
+	}
+	return "oci:" + filepath.Dir(g.to.dir)
+}
+
+func (g *gap) loader(file *registrystore.Archive) *promotion.Loader {
+	regs, err := registrystore.New(registrystore.Options{}, g.cache)
+	require.NoError(g, err)
+	place, err := registrystore.ParsePlace(g.destination(), "")
+	require.NoError(g, err)
+	pins, err := g.pins.List()
+	require.NoError(g, err)
+	return &promotion.Loader{File: file, To: regs, Place: place, Pins: pins, States: g.states, Policy: g.policy(), Now: g.wabbit.Now, Note: g.note}
+}
+
+func (g *gap) load(name string) (*promotion.Loaded, error) {
+	return g.loader(g.open(name)).Load(g.Context())
+}
+
+func (g *gap) loaded(name string) *promotion.Loaded {
+	out, err := g.load(name)
+	require.NoError(g, err)
+	require.True(g, out.Done)
+	return out
+}
+
+// decide asks a verifier beyond the gap: one that remembers, or one that asks
+// the loaded trust repository alone.
+func (g *gap) decide(suffix string, remembers bool) verify.Decision {
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(g, err)
+	opts := verify.Options{Registries: regs, Now: g.wabbit.Now, Policy: g.policy().WithRepositories(func(verify.Pin) []string { return []string{g.destination() + "/trust"} })}
+	if remembers {
+		opts.States = g.states
+	}
+	v, err := verify.New(opts)
+	require.NoError(g, err)
+	found, err := v.Verify(g.Context(), g.ref(g.to, suffix))
+	require.NoError(g, err)
+	return found[0]
+}
+
+func (g *gap) requireAllowed(suffix string) {
+	g.Helper()
+	for _, remembers := range []bool{false, true} {
+		d := g.decide(suffix, remembers)
+		require.True(g, d.Allowed(), d.Text())
+	}
+}
+
+// requireGraph checks that all of a shipment is there and found.
+func (g *gap) requireGraph(tag string, x shipment) {
+	g.Helper()
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(g, err)
+	tree, err := verify.ReadTree(g.Context(), regs, g.ref(g.to, tag))
+	require.NoError(g, err)
+	for _, d := range []digest.Digest{x.index.Digest, x.images[0].Digest, x.images[1].Digest, x.sbom.Digest, x.scan.Digest, x.note.Digest} {
+		require.Contains(g, tree.Text(), d.String())
+	}
+}
+
+func TestArchiveBetweenAnyTwoPlaces(t *testing.T) {
+	for from := range places {
+		for to := range places {
+			t.Run(from+" to "+to, func(t *testing.T) {
+				g := newGap(t, from, to)
+				x := g.push("1.0")
+				out := g.saved("full.tar", []string{":1.0"})
+				require.Equal(t, []int{1, 3, 1}, []int{out.Artifacts, out.Referrers, len(out.Trust)})
+				done := g.loaded("full.tar")
+				require.Equal(t, 3, done.Referrers)
+				g.requireAllowed(":1.0")
+				g.requireGraph(":1.0", x)
+				require.Zero(t, g.loaded("full.tar").Sent, "again there is nothing to send")
+
+				// What is in it decides the bytes, not when it was made.
+				g.wabbit.Sleep(time.Minute)
+				g.saved("again.tar", []string{":1.0"})
+				one, err := os.ReadFile(g.path("full.tar"))
+				require.NoError(t, err)
+				two, err := os.ReadFile(g.path("again.tar"))
+				require.NoError(t, err)
+				require.Equal(t, digest.FromBytes(one), digest.FromBytes(two))
+			})
+		}
+	}
+}
+
+func (g *gap) moreReferrer(x shipment) digest.Digest {
+	d := g.from.raw(g).PushReferrer(g, x.images[1], "application/vnd.example.late", "late")
+	_, err := g.wabbit.Vouch(tuf.Vouching{Role: "releases"}, tuf.Artifact{Name: "net-monitor", Digest: d.Digest, Size: d.Size})
+	require.NoError(g, err)
+	return d.Digest
+}
+
+// A full file and two with what is new: each is small, builds on those before,
+// and is refused where they were not loaded, with nothing written.
+func TestArchivesSince(t *testing.T) {
+	for _, to := range []string{"1.0", "layout"} {
+		t.Run(to, func(t *testing.T) {
+			g := newGap(t, "1.1", to)
+			x := g.push("1.0")
+			full := g.saved("full.tar", []string{":1.0"})
+			late := g.moreReferrer(x)
+			one := g.saved("one.tar", []string{":1.0"}, "full.tar")
+			require.Equal(t, []int{0, 1, 1, 1}, []int{one.Artifacts, one.Unchanged, one.Referrers, len(one.Trust)})
+			y := g.push("1.1")
+			two := g.saved("two.tar", []string{":1.0", ":1.1"}, "full.tar", "one.tar")
+			require.Equal(t, []int{1, 1, 3, 1}, []int{two.Artifacts, two.Unchanged, two.Referrers, len(two.Trust)})
+			require.Less(t, one.Blobs, full.Blobs/2)
+			for _, d := range []digest.Digest{x.index.Digest, x.sbom.Digest, late} {
+				require.False(t, g.open("two.tar").Has(d), "what the files before have is left out")
+			}
+
+			for _, file := range []string{"one.tar", "two.tar"} {
+				_, err := g.load(file)
+				require.ErrorIs(t, err, promotion.ErrIncomplete)
+				require.ErrorContains(t, err, "source: ")
+				require.ErrorContains(t, err, file)
+				require.Equal(t, verify.Undecided, g.decide(":1.0", true).Verdict)
+			}
+			g.loaded("full.tar")
+			g.loaded("one.tar")
+			g.loaded("two.tar")
+			g.requireAllowed(":1.0")
+			g.requireAllowed(":1.1")
+			g.requireGraph(":1.0", x)
+			g.requireGraph(":1.1", y)
+			regs, err := registrystore.New(registrystore.Options{}, nil)
+			require.NoError(t, err)
+			tree, err := verify.ReadTree(t.Context(), regs, g.ref(g.to, ":1.0"))
+			require.NoError(t, err)
+			require.Contains(t, tree.Text(), late.String())
+
+			none := g.saved("none.tar", []string{":1.0", ":1.1"}, "full.tar", "one.tar", "two.tar")
+			require.Equal(t, []int{0, 0, 0, 3, 0}, []int{none.Artifacts, none.Referrers, len(none.Trust), none.Unchanged, none.Blobs})
+			g.loaded("none.tar")
+		})
+	}
+}
+
+// A tag that came back to where it was in the first file is new.
+func TestArchivesSinceOfATagThatCameBack(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	x := g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	y := g.push("1.1")
+	raw := g.from.raw(t)
+	require.NoError(t, raw.Target.Tag(t.Context(), y.index, "moving"))
+	_, err := g.wabbit.Vouch(tuf.Vouching{Role: "releases"}, tuf.Artifact{Name: "net-monitor", Tag: "moving", Digest: y.index.Digest, Size: y.index.Size})
+	require.NoError(t, err)
+	g.saved("one.tar", []string{":moving"}, "full.tar")
+	require.NoError(t, raw.Target.Tag(t.Context(), x.index, "moving"))
+	g.saved("two.tar", []string{":moving"}, "full.tar", "one.tar")
+	require.NoError(t, raw.Target.Tag(t.Context(), y.index, "moving"))
+	require.Equal(t, 1, g.saved("three.tar", []string{":moving"}, "full.tar", "one.tar", "two.tar").Artifacts)
+}
+
+// A file with trust alone withdraws what was loaded before, and what it
+// withdraws is not loaded again from the old file.
+func TestArchiveWithdraws(t *testing.T) {
+	g := newGap(t, "1.0", "1.1")
+	x := g.push("1.0")
+	full := g.saved("full.tar", []string{":1.0"})
+	g.loaded("full.tar")
+	g.requireAllowed(":1.0")
+	g.withdraw(x.index.Digest)
+	src := g.trustSource()
+	src.Since = &verify.Floor{Root: full.Trust[0].Root, Timestamp: full.Trust[0].Timestamp}
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(t, err)
+	s := promotion.Saver{From: regs, Now: g.wabbit.Now}
+	delta, err := s.Save(t.Context(), g.path("trust.tar"), nil, []promotion.TrustSource{src})
+	require.NoError(t, err)
+	require.Less(t, delta.Bytes, full.Bytes)
+	g.loaded("trust.tar")
+	for _, remembers := range []bool{false, true} {
+		require.Equal(t, verify.Revoked, g.decide(":1.0", remembers).Results[0].Reason)
+	}
+	out, err := g.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+	require.Equal(t, verify.Revoked, out.Artifacts[0].Decision.Results[0].Reason)
+
+	src.Since = &verify.Floor{Root: 1, Timestamp: 77}
+	_, err = s.Save(t.Context(), g.path("trust.tar"), nil, []promotion.TrustSource{src})
+	require.ErrorIs(t, err, promotion.ErrNoState)
+}
+
+// One referrer is withdrawn: it is left out, with what refers to it. One of an
+// index's images is: nothing is loaded.
+func TestArchiveLeavesOutWhatIsWithdrawn(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	x := g.push("1.0")
+	g.withdraw(x.sbom.Digest)
+	g.saved("full.tar", []string{":1.0"})
+	done := g.loaded("full.tar")
+	require.Equal(t, 1, done.Referrers, "the note alone")
+	require.Contains(t, strings.Join(g.notes, "\n"), x.sbom.Digest.String()+" is left out: wabbit withdrew it: leaks secrets")
+	_, err := g.to.raw(t).Target.Resolve(t.Context(), x.scan.Digest.String())
+	require.Error(t, err)
+
+	h := newGap(t, "1.1", "1.1")
+	x = h.push("1.0")
+	h.withdraw(x.images[0].Digest)
+	h.saved("full.tar", []string{":1.0"})
+	_, err = h.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+	h.requireNothingWritten()
+}
+
+func (g *gap) requireNothingWritten() {
+	g.Helper()
+	for _, r := range g.to.reg.Log() {
+		require.Contains(g, []string{http.MethodGet, http.MethodHead}, r.Method, "%s", r)
+	}
+}
+
+// An older file after a newer one takes nothing back: neither the trust at the
+// destination, nor what this machine remembers, nor what is withdrawn.
+func TestOlderArchive(t *testing.T) {
+	g := newGap(t, "1.1", "1.0")
+	g.push("1.0")
+	g.saved("old.tar", []string{":1.0"})
+	g.push("1.1")
+	g.saved("new.tar", []string{":1.0", ":1.1"})
+	g.loaded("new.tar")
+	was := g.decide(":1.1", false).Results[0].TimestampVersion
+
+	done := g.loaded("old.tar")
+	require.True(t, done.Trust[0].Older)
+	require.Contains(t, strings.Join(g.notes, "\n"), "this machine has seen a newer state of wabbit")
+	require.Equal(t, was, g.decide(":1.1", false).Results[0].TimestampVersion)
+	g.requireAllowed(":1.1")
+
+	// Somebody who remembers nothing: the destination has the newer one.
+	g.states, g.cache = verify.OpenStates(filepath.Join(t.TempDir(), "other")), nil
+	done = g.loaded("old.tar")
+	require.True(t, done.Trust[0].Synced.Behind)
+	require.Equal(t, was, g.decide(":1.1", false).Results[0].TimestampVersion)
+
+	// And the withdrawal there counts against the old file.
+	x := g.push("1.2")
+	g.saved("third.tar", []string{":1.2"})
+	g.withdraw(x.index.Digest)
+	g.saved("withdrawn.tar", nil)
+	g.loaded("withdrawn.tar")
+	g.states = verify.OpenStates(filepath.Join(t.TempDir(), "third"))
+	_, err := g.load("third.tar")
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+}
+
+// The destination dies at each write in turn: the error names it, no tag
+// stands for what is not whole, whoever verifies says yes or finds nothing, and
+// the same again finishes it.
+func TestLoadDiesAtEveryWrite(t *testing.T) {
+	most := 0
+	for n := 1; ; n++ {
+		g := newGap(t, "layout", "1.0")
+		x := g.push("1.0")
+		g.saved("full.tar", []string{":1.0"})
+		var writes atomic.Int64
+		f := g.to.reg.Inject(fixtures.Fault{On: func(r *http.Request) bool {
+			return fixtures.Writes(r) && writes.Add(1) >= int64(n)
+		}, Then: fixtures.Status(http.StatusForbidden)})
+		out, err := g.load("full.tar")
+		if f.Hits() == 0 {
+			require.NoError(t, err)
+			require.Greater(t, n, 30)
+			return
+		}
+		most = max(most, n)
+		var side *promotion.SideError
+		require.ErrorAs(t, err, &side)
+		require.Equal(t, promotion.Destination, side.Side, "%v", err)
+		require.ErrorContains(t, err, g.to.reg.Host)
+		require.False(t, out.Done)
+		f.Remove()
+		_, tagged := g.to.raw(t).Target.Resolve(t.Context(), "1.0")
+		require.Error(t, tagged, "write %d", n)
+		for _, remembers := range []bool{false, true} {
+			require.NotEqual(t, verify.Denied, g.decide("@"+x.index.Digest.String(), remembers).Verdict, "write %d", n)
+		}
+		g.loaded("full.tar")
+		g.requireAllowed(":1.0")
+		g.requireGraph(":1.0", x)
+	}
+}
+
+// The source fails at each read in turn: the error names it, and the file that
+// was there stays.
+func TestSaveFailsAtEveryRead(t *testing.T) {
+	g := newGap(t, "1.0", "1.1")
+	g.push("1.0")
+	require.NoError(t, os.WriteFile(g.path("full.tar"), []byte("as it was"), 0o600))
+	for n := int64(1); ; n++ {
+		var reads atomic.Int64
+		fault := fixtures.Fault{On: func(r *http.Request) bool { return reads.Add(1) >= n }, Then: fixtures.Status(http.StatusForbidden)}
+		a, b := g.from.reg.Inject(fault), g.trust.Inject(fault)
+		_, err := g.save("full.tar", []string{":1.0"})
+		a.Remove()
+		b.Remove()
+		if a.Hits()+b.Hits() == 0 {
+			require.NoError(t, err)
+			require.Greater(t, n, int64(10))
+			break
+		}
+		var side *promotion.SideError
+		require.ErrorAs(t, err, &side)
+		require.Equal(t, promotion.Source, side.Side, "%v", err)
+		raw, err := os.ReadFile(g.path("full.tar"))
+		require.NoError(t, err)
+		require.Equal(t, "as it was", string(raw))
+		list, err := os.ReadDir(g.dir)
+		require.NoError(t, err)
+		require.Len(t, list, 1, "nothing else is left")
+	}
+	g.loaded("full.tar")
+}
+
+// turning is a file whose bytes change once it was verified.
+type turning struct {
+	io.ReaderAt
+	at     int64
+	turned atomic.Bool
+}
+
+func (f *turning) ReadAt(p []byte, at int64) (int, error) {
+	n, err := f.ReaderAt.ReadAt(p, at)
+	if i := f.at - at; f.turned.Load() && i >= 0 && i < int64(n) {
+		p[i] ^= 1
+	}
+	return n, err
+}
+
+// A file that changes under the loader's hands: what is written is what was
+// verified, or nothing that verifies.
+func TestFileTurnsMalicious(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	x := g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	raw, err := os.ReadFile(g.path("full.tar"))
+	require.NoError(t, err)
+	for name, d := range map[string]digest.Digest{"image": x.images[0].Digest, "sbom": x.sbom.Digest, "content": digest.FromString("sbom")} {
+		t.Run(name, func(t *testing.T) {
+			g.to = places["1.1"](t)
+			f := &turning{ReaderAt: strings.NewReader(string(raw)), at: int64(strings.Index(string(raw), d.Encoded()+"\x00") - len("blobs/sha256/") + 512)}
+			a, err := registrystore.NewArchive("full.tar", f, int64(len(raw)))
+			require.NoError(t, err)
+			l := g.loader(a)
+			left := a.Size()
+			l.Read = func(n int64) {
+				if left -= n; left == 0 {
+					f.turned.Store(true)
+				}
+			}
+			_, err = l.Load(t.Context())
+			var side *promotion.SideError
+			require.ErrorAs(t, err, &side)
+			require.Equal(t, promotion.Source, side.Side)
+			require.ErrorIs(t, err, registrystore.ErrCorrupt)
+			_, err = g.to.raw(t).Target.Resolve(t.Context(), "1.0")
+			require.Error(t, err)
+		})
+	}
+}
+
+// What may not be loaded is not, and neither is what may: nothing is written.
+func TestLoadIsAllOrNothing(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	g.push("1.0")
+	g.from.raw(t).PushImage(t, "unsigned", "unsigned")
+	g.saved("full.tar", []string{":1.0", ":unsigned"})
+	out, err := g.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+	require.Len(t, out.Artifacts, 2)
+	g.requireNothingWritten()
+
+	// Nobody is remembered who was only heard of in a file that was refused.
+	st, err := g.states.Load(g.wabbit.Root, nil)
+	require.NoError(t, err)
+	_, err = st.Get(metadata.RoleTimestamp)
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	// A tag that is taken.
+	g.saved("full.tar", []string{":1.0"})
+	taken := g.to.raw(t).PushImage(t, "1.0", "other")
+	g.to.reg.Reset()
+	_, err = g.load("full.tar")
+	require.ErrorIs(t, err, registrystore.ErrTagTaken)
+	g.requireNothingWritten()
+	l := g.loader(g.open("full.tar"))
+	l.DryRun = true
+	l.Move = true
+	done, err := l.Load(t.Context())
+	require.NoError(t, err)
+	require.False(t, done.Done)
+	g.requireNothingWritten()
+	l = g.loader(g.open("full.tar"))
+	l.Move = true
+	_, err = l.Load(t.Context())
+	require.NoError(t, err)
+	g.requireAllowed(":1.0")
+	desc, err := g.to.raw(t).Target.Resolve(t.Context(), "1.0")
+	require.NoError(t, err)
+	require.NotEqual(t, taken.Digest, desc.Digest)
+
+	// A publisher whom nobody pinned here.
+	l = g.loader(g.open("full.tar"))
+	l.Pins = nil
+	_, err = l.Load(t.Context())
+	require.ErrorIs(t, err, promotion.ErrNotPinned)
+	require.ErrorContains(t, err, "run: carnet trust add NAME "+g.to.reg.Host+"/trust --root FILE")
+}
+
+// What is attached to an artifact is evidence in a file too.
+func TestArchiveByAttachmentAlone(t *testing.T) {
+	c := newCrossing(t, "1.1", "1.0")
+	x := c.push("1.0")
+	_, err := c.promoter().Promote(t.Context(), c.ref(c.from, ":1.0"), c.ref(c.to, ":1.0"))
+	require.NoError(t, err)
+	g := newGap(t, "1.1", "1.1")
+	g.crossing.from, g.wabbit, g.pins, g.crossing.trust = c.to, c.wabbit, c.pins, c.trust
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(t, err)
+	s := promotion.Saver{From: regs, Now: g.wabbit.Now, Note: g.note}
+	_, err = s.Save(t.Context(), g.path("full.tar"), []registrystore.Reference{g.ref(g.from, ":1.0")}, nil)
+	require.NoError(t, err)
+	require.Empty(t, g.notes)
+	done := g.loaded("full.tar")
+	require.Equal(t, verify.FromAttachment, done.Artifacts[0].Decision.Results[0].Source)
+	g.requireGraph(":1.0", x)
+
+	// Without any evidence nothing is decided.
+	h := newGap(t, "1.1", "1.1")
+	h.push("1.0")
+	s.Note = h.note
+	_, err = s.Save(t.Context(), h.path("full.tar"), []registrystore.Reference{h.ref(h.from, ":1.0")}, nil)
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(h.notes, "\n"), "nothing in the file vouches for what it holds")
+	_, err = h.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrUndecided)
+	h.requireNothingWritten()
+}
+
+// noNetwork fails the test when a socket would be opened.
+type noNetwork struct{ t *testing.T }
+
+func (n noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.t.Errorf("a request to %s", r.URL)
+	return nil, errors.New("no network")
+}
+
+// Beyond the gap nothing is asked of anybody, by load or by verify; the policy
+// decides how late a file may arrive.
+func TestLateArchiveWithoutNetwork(t *testing.T) {
+	g := newGap(t, "1.1", "layout")
+	g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	g.wabbit.Sleep(72 * time.Hour)
+	regs, err := registrystore.New(registrystore.Options{Transport: noNetwork{t}}, g.cache)
+	require.NoError(t, err)
+	l := g.loader(g.open("full.tar"))
+	l.To = regs
+	_, err = l.Load(t.Context())
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+
+	late := g.policy()
+	late.Rules[0].Require[0].MaxStaleness = 7 * 24 * time.Hour
+	l.Policy = late
+	_, err = l.Load(t.Context())
+	require.NoError(t, err)
+	for policy, want := range map[*verify.Policy]verify.Verdict{g.policy(): verify.Denied, late: verify.Allowed} {
+		v, err := verify.New(verify.Options{Registries: regs, Policy: policy, States: g.states, Now: g.wabbit.Now, Offline: true})
+		require.NoError(t, err)
+		found, err := v.Verify(t.Context(), g.ref(g.to, ":1.0"))
+		require.NoError(t, err)
+		require.Equal(t, want, found[0].Verdict, found[0].Text())
+		require.Equal(t, 72*time.Hour, found[0].Results[0].Age.Round(time.Hour))
+		require.Equal(t, fixtures.Epoch, found[0].Results[0].Issued)
+	}
+}
+
+// Files of two repositories that would become one are refused on both sides.
+func TestTwoRepositoriesThatBecomeOne(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	g.push("1.0")
+	other := places["1.1"](t)
+	other.raw(t).PushImage(t, "2.0", "other")
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(t, err)
+	s := promotion.Saver{From: regs, Now: g.wabbit.Now}
+	_, err = s.Save(context.Background(), g.path("full.tar"), []registrystore.Reference{g.ref(g.from, ":1.0"), g.ref(other, ":2.0")}, nil)
+	require.ErrorIs(t, err, promotion.ErrSameName)
+}
