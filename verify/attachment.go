@@ -19,38 +19,70 @@ import (
 const maxAttachmentsAsked = 64
 
 // askAttachments reads what is attached to artifacts about which a publisher's
-// repositories did not suffice. It reports whether anybody's metadata changed
-// by it. Attachments are evidence: the same client verifies them, from the
-// same pinned root and by the same rollback state.
-func (q *inquiry) askAttachments(ctx context.Context, answers [][]Result) bool {
-	wanted := map[string][]*subject{}
+// repositories did not suffice, and returns the answers with it. Attachments
+// are evidence: the same client verifies them, from the same pinned root and
+// by the same rollback state.
+func (q *inquiry) askAttachments(ctx context.Context, answers [][]Result) [][]Result {
+	var g errgroup.Group
+	wanted := q.wanted(answers)
+	for name, subjects := range wanted {
+		g.Go(func() error { q.sessions[name].attachments(ctx, q.v, subjects); return nil })
+	}
+	_ = g.Wait()
+	asked, reverted := false, false
+	for name := range wanted {
+		asked = asked || q.sessions[name].before != nil
+	}
+	if !asked {
+		return answers
+	}
+	answers = q.answers(ctx)
+	for name := range wanted {
+		reverted = q.sessions[name].settle(q.tells(name, answers)) || reverted
+	}
+	if reverted {
+		answers = q.answers(ctx)
+	}
+	return answers
+}
+
+// wanted lists, by publisher, the subjects whose attachments could say more.
+func (q *inquiry) wanted(answers [][]Result) map[string][]*subject {
+	out := map[string][]*subject{}
 	for i, s := range q.subjects {
 		if !s.asks() {
 			continue
 		}
 		for j, want := range s.rule.leaves() {
 			for _, name := range []string{want.Publisher, want.OriginFrom} {
-				if ses := q.sessions[name]; ses != nil && s.needsAttachment(q, ses, answers[i][j]) {
-					wanted[name] = append(wanted[name], s)
+				if ses := q.sessions[name]; ses != nil && s.needsAttachment(q, ses, answers[i][j]) && !slices.Contains(out[name], s) {
+					out[name] = append(out[name], s)
 				}
 			}
 		}
 	}
-	var g errgroup.Group
-	for name, subjects := range wanted {
-		g.Go(func() error { q.sessions[name].attachments(ctx, q.v, subjects); return nil })
-	}
-	_ = g.Wait()
-	for name := range wanted {
-		if q.sessions[name].source == FromAttachment {
-			return true
+	return out
+}
+
+// tells reports whether an answer to which the publisher contributed is one
+// that must last: that somebody vouches, or withdrew.
+func (q *inquiry) tells(name string, answers [][]Result) bool {
+	for i, s := range q.subjects {
+		if !s.asks() {
+			continue
+		}
+		for j, want := range s.rule.leaves() {
+			if r := answers[i][j]; (want.Publisher == name || want.OriginFrom == name) && (r.Satisfied || r.Reason == Revoked) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
 // needsAttachment reports whether what is attached to s could say more than
-// the publisher's repositories did.
+// the publisher's repositories did: they may be behind. That something is
+// withdrawn is never asked twice.
 func (s *subject) needsAttachment(q *inquiry, ses *session, r Result) bool {
 	if ses.state == nil || q.v.opts.Offline && !s.ref.IsLayout() || s.location.digest == "" && s.ref.Digest == "" {
 		return false
@@ -58,8 +90,7 @@ func (s *subject) needsAttachment(q *inquiry, ses *session, r Result) bool {
 	if ses.err != nil {
 		return true
 	}
-	old := r.Reason == Stale || r.Reason == Expired || r.Reason == Unreachable && s.location.err == nil
-	return !r.Satisfied && (old || ses.source == FromCache)
+	return !r.Satisfied && r.Reason != Revoked && !s.contradicts() && (r.Reason != Unreachable || s.location.err == nil)
 }
 
 // attachments updates the session from what is attached to the subjects. What
@@ -70,24 +101,73 @@ func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subj
 		return
 	}
 	was := *s
-	var sources []tuf.Source
-	if _, err := s.state.Get(metadata.RoleTimestamp); err == nil {
-		sources = append(sources, &remembered{s.state})
-	}
+	s.state = s.state.fork()
+	sources := s.known()
 	for _, a := range found {
 		sources = append(sources, a)
 	}
+	sources = append(sources, s.unchanged()...)
 	err := s.refresh(ctx, sources)
 	if err == nil {
 		err = s.behind(was.last)
 	}
 	if err != nil {
-		notes := append(s.notes, fmt.Sprintf("%s: what is attached does not help: %v", s.pin.Name, err))
+		s.note("%s: what is attached does not help: %v", s.pin.Name, err)
+		was.notes = s.notes
+		was.state.mark(s.state)
 		*s = was
-		s.notes = notes
 		return
 	}
-	s.source, s.err, s.attached = FromAttachment, nil, sources
+	s.source, s.err, s.attached, s.before = FromAttachment, nil, sources, &was
+}
+
+// settle ends the trial of attachments. What they prove is remembered only if
+// an answer rests on it that must last: else somebody who may push could lay
+// a newer state beside any artifact, and repositories that are behind it would
+// be refused from then on. Where repositories are current, their answer
+// stands again then; settle reports so.
+func (s *session) settle(tells bool) (reverted bool) {
+	was := s.before
+	s.before = nil
+	switch {
+	case was == nil:
+		return false
+	case tells:
+		s.state.byAttachment(was.state)
+		return false
+	}
+	was.state.mark(s.state)
+	if was.err != nil {
+		s.state = was.state
+		return false
+	}
+	notes := s.notes
+	*s = *was
+	s.notes = notes
+	return true
+}
+
+// known offers what was seen before, if there is anything.
+func (s *session) known() []tuf.Source {
+	if _, err := s.state.Get(metadata.RoleTimestamp); err != nil {
+		return nil
+	}
+	return []tuf.Source{&remembered{s.state}}
+}
+
+// unchanged offers the repositories that were opened for the files that did
+// not change since.
+func (s *session) unchanged() []tuf.Source {
+	var out []tuf.Source
+	if _, err := s.state.Get(metadata.RoleTimestamp); err != nil {
+		return nil
+	}
+	for _, src := range s.asked {
+		if trust, ok := src.(*registrystore.Trust); ok && trust.Publication() != nil {
+			out = append(out, &unchanged{remembered{s.state}, trust})
+		}
+	}
+	return out
 }
 
 // behind fails if an expired publication that a repository has is newer than
@@ -125,7 +205,7 @@ func (s *session) findAttachments(ctx context.Context, v *Verifier, subjects []*
 	}
 	_ = g.Wait()
 	for _, n := range slices.Concat(notes...) {
-		s.notes = append(s.notes, s.pin.Name+": "+n.Error())
+		s.note("%s: %v", s.pin.Name, n)
 	}
 	return distinct(slices.Concat(lists...))
 }
@@ -154,8 +234,32 @@ func (r *remembered) Timestamp(context.Context) ([]byte, error) {
 	return r.state.Get(metadata.RoleTimestamp)
 }
 
-func (r *remembered) File(_ context.Context, role string, _ metadata.MetaFile) ([]byte, error) {
-	return r.state.Get(role)
+// File offers no other file than the wanted one: what changed since is not
+// forged, and nobody's fault.
+func (r *remembered) File(_ context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	raw, err := r.state.Get(role)
+	if err == nil && want.Hashes != nil && want.Hashes.Verify(raw) != nil {
+		err = fmt.Errorf("%w: %s changed since", tuf.ErrNotFound, role)
+	}
+	return raw, err
+}
+
+// unchanged offers the roots and files of a repository that is behind: they
+// are verified or asked for by their hashes, and what it calls its newest
+// counts no more.
+type unchanged struct {
+	remembered
+	trust *registrystore.Trust
+}
+
+func (u *unchanged) String() string { return u.trust.String() }
+
+func (u *unchanged) Root(ctx context.Context, version int64) ([]byte, error) {
+	return u.trust.Root(ctx, version)
+}
+
+func (u *unchanged) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	return u.trust.File(ctx, role, want)
 }
 
 // Evidence is what a publisher's word about an artifact rests on: what a

@@ -3,6 +3,8 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -37,6 +39,9 @@ type session struct {
 	// something is withdrawn, and nothing else.
 	last  *tuf.Client
 	notes []string
+	asked []tuf.Source // the repositories, opened
+	// before is the session without attachments while they are tried.
+	before *session
 	// attached are the sources of attachments, if the client is current by them.
 	attached []tuf.Source
 	// there is what is attached at the place where the artifact goes, by what it
@@ -104,11 +109,33 @@ func (s *session) ask(ctx context.Context) {
 	s.source = FromRegistry
 	sources, err := s.open()
 	if err == nil {
+		s.asked = sources
 		err = s.refresh(ctx, sources)
+	}
+	if err == nil {
+		s.state.byRepository()
+	} else if errors.Is(err, tuf.ErrRollback) && s.state.now.Attached && s.aheadOf(ctx) {
+		return
 	}
 	if s.err = err; errors.Is(err, tuf.ErrExpired) {
 		s.last = s.expired(ctx, sources)
 	}
+}
+
+// aheadOf takes what is remembered where that was attached to an artifact and
+// the repositories have not come so far: they are behind, and roll nothing
+// back that they showed. They could as well repeat what is remembered.
+func (s *session) aheadOf(ctx context.Context) bool {
+	was := *s
+	s.state = s.state.fork()
+	sources := append(s.known(), s.unchanged()...)
+	if err := s.refresh(ctx, sources); err != nil {
+		*s = was
+		return false
+	}
+	s.note("%s: its repositories are behind what was attached to an artifact", s.pin.Name)
+	s.source, s.err, s.attached = FromAttachment, nil, sources
+	return true
 }
 
 // open opens the repositories that may be asked.
@@ -141,9 +168,28 @@ func (s *session) refresh(ctx context.Context, sources []tuf.Source) error {
 	s.client = c
 	err = c.Refresh(ctx, s.paths...)
 	for _, n := range c.Notes() {
-		s.notes = append(s.notes, s.pin.Name+": "+n.String())
+		s.note("%s: %s", s.pin.Name, n)
 	}
 	return err
+}
+
+// maxNotes and maxNote bound what others can make a verifier say, in notes and
+// in bytes of one.
+const (
+	maxNotes = 64
+	maxNote  = 500
+)
+
+// note tells what happened and decided nothing. Others wrote parts of it.
+func (s *session) note(format string, args ...any) {
+	if len(s.notes) >= maxNotes {
+		return
+	}
+	text := printable(fmt.Sprintf(format, args...))
+	if len(text) > maxNote {
+		text = strings.ToValidUTF8(text[:maxNote], "") + "…"
+	}
+	s.notes = append(s.notes, text)
 }
 
 // expired returns a client that takes expired files, or nil if there is

@@ -53,6 +53,9 @@ type State struct {
 // the client's marks of roles that gave themselves up.
 type content struct {
 	Root, Timestamp, Snapshot, Marks []byte
+	// Attached says that the timestamp was attached to an artifact, and that no
+	// repository has shown it yet.
+	Attached bool
 }
 
 // stateFile is a state as it is stored.
@@ -64,7 +67,8 @@ type stateFile struct {
 	Timestamp []byte        `json:"timestamp,omitempty"`
 	Snapshot  []byte        `json:"snapshot,omitempty"`
 	// Marks is what [tuf.StoreMarks] names.
-	Marks []byte `json:"marks,omitempty"`
+	Marks    []byte `json:"marks,omitempty"`
+	Attached bool   `json:"attached,omitempty"`
 	// Sum is the digest of the files, so that damage is seen: a file that lost
 	// a bit would else count as never signed, and be forgotten.
 	Sum digest.Digest `json:"sum"`
@@ -158,7 +162,7 @@ func (f stateFile) check() error {
 }
 
 func (f stateFile) content() content {
-	return content{Root: f.Root, Timestamp: f.Timestamp, Snapshot: f.Snapshot, Marks: f.Marks}
+	return content{Root: f.Root, Timestamp: f.Timestamp, Snapshot: f.Snapshot, Marks: f.Marks, Attached: f.Attached}
 }
 
 func (c content) sum() digest.Digest {
@@ -243,6 +247,27 @@ func (s *State) copy() *State {
 	}
 }
 
+// fork returns a state that holds the same, to be tried in its place.
+func (s *State) fork() *State {
+	out := s.copy()
+	out.path = s.path
+	return out
+}
+
+// byAttachment notes that what is newer than in was came by attachment.
+func (s *State) byAttachment(was *State) {
+	if !bytes.Equal(s.now.Timestamp, was.now.Timestamp) {
+		s.now.Attached = true
+	}
+}
+
+// mark takes over which roles were seen to give themselves up: that lasts,
+// whatever becomes of the rest.
+func (s *State) mark(seen *State) { s.now.Marks = tuf.JoinMarks(s.now.Marks, seen.now.Marks) }
+
+// byRepository notes that a repository has what is trusted.
+func (s *State) byRepository() { s.now.Attached = false }
+
 // Changed reports whether Commit has anything to keep.
 func (s *State) Changed() bool {
 	return s.path != "" && !s.now.equal(s.was)
@@ -250,7 +275,7 @@ func (s *State) Changed() bool {
 
 func (c content) equal(o content) bool {
 	return bytes.Equal(c.Root, o.Root) && bytes.Equal(c.Timestamp, o.Timestamp) && bytes.Equal(c.Snapshot, o.Snapshot) &&
-		bytes.Equal(c.Marks, o.Marks)
+		bytes.Equal(c.Marks, o.Marks) && c.Attached == o.Attached
 }
 
 // Commit keeps what the update accepted, also where it failed half way. It
@@ -287,7 +312,8 @@ func (s *State) keep(disk stateFile) error {
 	merged := newest(was, s.now)
 	if !merged.equal(was) {
 		raw, err := json.Marshal(stateFile{
-			Version: 1, Pin: s.pin, Root: merged.Root, Timestamp: merged.Timestamp, Snapshot: merged.Snapshot, Marks: merged.Marks, Sum: merged.sum(),
+			Version: 1, Pin: s.pin, Root: merged.Root, Timestamp: merged.Timestamp, Snapshot: merged.Snapshot, Marks: merged.Marks,
+			Attached: merged.Attached, Sum: merged.sum(),
 		})
 		if err != nil {
 			return err
@@ -314,7 +340,10 @@ func newest(disk, mine content) content {
 	if a, b := disk.versions(), mine.versions(); b[0] > a[0] || b[0] == a[0] && b[1] > a[1] {
 		better = mine
 	}
-	out.Timestamp, out.Snapshot = better.Timestamp, better.Snapshot
+	out.Timestamp, out.Snapshot, out.Attached = better.Timestamp, better.Snapshot, better.Attached
+	if bytes.Equal(disk.Timestamp, mine.Timestamp) { // one of them saw it in a repository
+		out.Attached = disk.Attached && mine.Attached
+	}
 	return out
 }
 

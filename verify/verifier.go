@@ -93,9 +93,7 @@ func (v *Verifier) verify(ctx context.Context, refs []registrystore.Reference) (
 		q.ask(ctx)
 		answers = q.answers(ctx)
 	}
-	if q.askAttachments(ctx, answers) {
-		answers = q.answers(ctx)
-	}
+	answers = q.askAttachments(ctx, answers)
 	q.commit(answers)
 	out := make([]Decision, len(refs))
 	for i, s := range q.subjects {
