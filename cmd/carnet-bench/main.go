@@ -4,7 +4,7 @@
 // whole carnet process. All rows are measured in the run that prints them. It
 // exits with 1 if a target is missed.
 //
-//	carnet-bench [-carnet bin/carnet] [-runs 30] [-artifacts 1000]
+//	carnet-bench [-carnet bin/carnet [-oras bin/oras]] [-runs 30] [-artifacts 1000]
 //
 // The registry, CNCF Distribution 3, and the web server of TUF files run in
 // this process; every client runs in a process of its own, so that CPU time
@@ -36,6 +36,7 @@ func main() {
 // options are what the command line chooses.
 type options struct {
 	carnet    string // the binary, "" leaves the rows of whole processes out
+	oras      string // oras's binary, "" leaves the rows against it out
 	runs      int
 	artifacts int
 	rotations []int // artifacts of the roles that are rotated
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("carnet-bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.carnet, "carnet", "", "`file` of the binary whose whole runs are measured too")
+	flags.StringVar(&o.oras, "oras", "", "`file` of oras's binary, against which that of -carnet promotes")
 	flags.IntVar(&o.runs, "runs", 30, "`number` of runs that a median is taken of")
 	flags.IntVar(&o.artifacts, "artifacts", 1000, "`number` of signed artifacts")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || o.runs < 1 || o.artifacts < 1 {
@@ -79,6 +81,9 @@ func measure(t testing.TB, o options) []row {
 	rows = append(rows, w.mirroring()...)
 	if o.carnet != "" {
 		rows = append(rows, w.processes()...)
+	}
+	if o.carnet != "" && o.oras != "" {
+		rows = append(rows, w.promoting()...)
 	}
 	return rows
 }

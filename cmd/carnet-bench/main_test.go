@@ -43,6 +43,7 @@ func TestRequestsAndRounds(t *testing.T) {
 	var out bytes.Buffer
 	printTable(&out, options{latencies: []time.Duration{0}}, rows)
 	require.Contains(t, out.String(), "| "+warmTag)
+	require.Contains(t, out.String(), orasVersion(""))
 }
 
 func TestMissedTargetsAreFound(t *testing.T) {
@@ -54,6 +55,7 @@ func TestMissedTargetsAreFound(t *testing.T) {
 			{name: warmExported, rounds: 2, wall: at(20)}, {name: warmPlain, rounds: 2, wall: at(20)},
 			{name: signOne, requests: 13}, {name: signAll, requests: 13}, {name: rotated(1), requests: 13}, {name: rotated(9), requests: 13},
 			{name: syncUnchanged, requests: 2 * mirrors}, {name: syncRelease, requests: 16 * mirrors},
+			{name: promoteAlone, requests: 50}, {name: orasAlone, requests: 20}, {name: promoteAll, requests: 160}, {name: orasAll, requests: 100},
 			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
 		}
 	}
@@ -76,6 +78,8 @@ func TestMissedTargetsAreFound(t *testing.T) {
 		syncUnchanged: func(r *row) { r.requests++ },
 		syncRelease:   func(r *row) { r.requests++ },
 		rotated(9):    func(r *row) { r.requests = 14 },
+		promoteAll:    func(r *row) { r.requests++ },
+		promoteAlone:  func(r *row) { r.requests-- },
 		processEmpty:  func(r *row) { r.wall[0] = maxStart },
 		processWarm:   func(r *row) { r.wall[0] = 46 * time.Millisecond },
 	} {
@@ -87,6 +91,21 @@ func TestMissedTargetsAreFound(t *testing.T) {
 		}
 		require.Len(t, missedTargets(o, rows), 1, name)
 	}
+}
+
+// Where oras cannot be had, the table says so.
+func TestTableSaysThatOrasWasNotThere(t *testing.T) {
+	require.Contains(t, orasVersion(""), "oras was not there")
+	require.Equal(t, "oras 1.3.6.", orasVersion(fakeOras(t, "Version:    1.3.6")))
+	require.Contains(t, orasVersion(fakeOras(t, "")), "its version")
+	require.Contains(t, orasVersion(t.TempDir()), "oras: ")
+}
+
+// fakeOras makes a program that prints a line.
+func fakeOras(t *testing.T, line string) string {
+	path := filepath.Join(t.TempDir(), "oras")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho '"+line+"'\n"), 0o700))
+	return path
 }
 
 func TestFailuresEndTheRunAndAreCleanedUp(t *testing.T) {

@@ -45,6 +45,7 @@ func printTable(w io.Writer, o options, rows []row) {
 	if size, ok := binarySize(o.carnet); ok {
 		fmt.Fprintf(w, "Binary: %.1f MB.\n", float64(size)/1e6)
 	}
+	fmt.Fprintln(w, orasVersion(o.oras))
 	fmt.Fprintln(w, machineName())
 }
 
@@ -149,6 +150,7 @@ func missedTargets(o options, rows []row) []string {
 	same, release := t.row(syncUnchanged), t.row(syncRelease)
 	t.want(same.requests == 2*mirrors, "%s: %d requests, want %d", same.name, same.requests, 2*mirrors)
 	t.want(release.requests <= 16*mirrors, "%s: %d requests, want at most %d", release.name, release.requests, 16*mirrors)
+	t.promotes()
 	if o.carnet != "" {
 		empty, warm := t.row(processEmpty).wall[0], t.row(processWarm).wall[0]
 		t.want(empty < maxStart, "%s: %s, want less than %s", processEmpty, empty, maxStart)
