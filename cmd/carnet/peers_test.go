@@ -109,6 +109,7 @@ func TestPeersTableIsWhole(t *testing.T) {
 	for _, want := range []string{
 		"oras cp -r $A/", "oras cp $A/", "oras cp -r --to-oci-layout $A/", "oras cp -r --from-oci-layout", "oras cp -r $B/",
 		"skopeo copy docker://$A/", "skopeo copy --all docker://$A/", "skopeo copy --all oci:", "$EVIDENCE", "skopeo sync", "--preserve-digests", "mirror/", "carnet promote $A/",
+		"carnet load", "oras cp -r --from-oci-layout-path moved.tar", "skopeo copy --all oci-archive:",
 	} {
 		assert.Contains(t, all, want, "%s: %s", operationsFile, peersHeading)
 	}
