@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -141,18 +139,13 @@ func (c *command) showBeforeSigning(ctx context.Context, v *tuf.Review, yes bool
 	if _, err := io.WriteString(c.stderr, b.String()); err != nil {
 		return fmt.Errorf("what would change could not be shown, so nothing is signed: %w", err)
 	}
-	if yes || !isTerminal(c.stdin) || !isTerminal(c.stderr) {
+	if yes {
 		return nil
 	}
-	fmt.Fprint(c.stderr, "Sign it? [y/N] ")
-	line, err := bufio.NewReader(c.stdin).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	if signs, err := c.ask(ctx, "Sign it?"); signs || err != nil {
 		return err
 	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return usagef("not signed")
-	}
-	return nil
+	return usagef("not signed")
 }
 
 // handOn puts the signatures where the others find them.
