@@ -191,10 +191,10 @@ func (d *Draft) DropTarget(ctx context.Context, e delegations.Edge, path string)
 // Delegate lets parent trust a new role. The role's first file is empty and
 // must be signed in the same publication. A name that the snapshot still
 // lists, of a role that was removed, may be used again: its file goes on from
-// that version.
+// that version. A delegation that stands so already is no change.
 func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegation, keys metadata.Keys) error {
-	if _, err := d.Edge(ctx, r.Name); err == nil {
-		return fmt.Errorf("%w: the role %q exists: role names are unique in a publisher", ErrImpossible, r.Name)
+	if e, err := d.Edge(ctx, r.Name); err == nil {
+		return d.standsSo(ctx, e, parent, r, keys)
 	} else if !errors.Is(err, ErrUnknownRole) {
 		return err
 	}
@@ -214,9 +214,56 @@ func (d *Draft) Delegate(ctx context.Context, parent string, r metadata.Delegati
 	return checkAgreements(t.Delegations, r.Name)
 }
 
+// standsSo refuses the delegation of a role that exists, unless parent delegates
+// to it just so, by the keys that are meant, and the role did not give itself
+// up.
+func (d *Draft) standsSo(ctx context.Context, e delegations.Edge, parent string, r metadata.Delegation, keys metadata.Keys) error {
+	exists := fmt.Errorf("%w: the role %q exists: role names are unique in a publisher", ErrImpossible, r.Name)
+	if e.Parent != parent {
+		return exists
+	}
+	from, err := d.Edge(ctx, parent)
+	if err != nil {
+		return err
+	}
+	t, err := d.Open(ctx, from)
+	if err != nil {
+		return err
+	}
+	if was := find(orEmpty(t.Delegations), r.Name); was == nil || !sayAlike(*was, r) || !listAlike(t.Delegations.Keys, keys) {
+		return exists
+	}
+	if f, err := d.Open(ctx, e); err != nil || f.Revoked {
+		return exists
+	}
+	return nil
+}
+
+// sayAlike compares delegations whose keys and patterns may stand in any order.
+func sayAlike(a, b metadata.Delegation) bool {
+	for _, d := range []*metadata.Delegation{&a, &b} {
+		d.KeyIDs, d.Paths = slices.Sorted(slices.Values(d.KeyIDs)), slices.Sorted(slices.Values(d.Paths))
+	}
+	return a.Equal(b)
+}
+
+// listAlike reports whether all keys are listed as they are meant.
+func listAlike(listed, keys metadata.Keys) bool {
+	for id, k := range keys {
+		if l, ok := listed[id]; !ok || !listedAlike(l, k) {
+			return false
+		}
+	}
+	return true
+}
+
 // Undelegate takes a delegation away. The role's file stays listed in
-// snapshot, as TUF 5.5.5 demands, but nothing leads to it.
+// snapshot, as TUF 5.5.5 demands, but nothing leads to it. A role that was
+// delegated once and is no more is no change.
 func (d *Draft) Undelegate(ctx context.Context, role string) error {
+	if gone, err := d.gone(ctx, role); gone || err != nil {
+		return err
+	}
 	return d.editDelegation(ctx, role, func(t *metadata.Targets, i int) error {
 		if t.Delegations.Roles[i].Purpose == metadata.PurposeWithdrawal {
 			return fmt.Errorf("%w: %q is the withdrawal role: without it nothing can be withdrawn and what was would pass again", ErrImpossible, role)
@@ -229,6 +276,23 @@ func (d *Draft) Undelegate(ctx context.Context, role string) error {
 		delete(d.edited, role)
 		return nil
 	})
+}
+
+// gone reports whether snapshot lists a role that no delegation leads to. Where
+// a role's file cannot be read, or is refused, that cannot be told.
+func (d *Draft) gone(ctx context.Context, role string) (bool, error) {
+	if _, listed := d.state.Snapshot().Snapshot.Meta[role]; !listed || metadata.IsTopLevel(role) {
+		return false, nil
+	}
+	found := false
+	err := delegations.Walk(d.open(ctx), func(e delegations.Edge, _ metadata.Delegation) error {
+		found = found || e.Role == role
+		return nil
+	})
+	if errors.Is(err, ErrInvalid) || errors.Is(err, ErrThreshold) {
+		return false, nil
+	}
+	return err == nil && !found, err
 }
 
 // SetKeys replaces the keys and the threshold of a role. The role's file is

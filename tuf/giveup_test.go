@@ -249,6 +249,7 @@ func TestRedelegationUnderANewNameRecovers(t *testing.T) {
 
 	again := w.delegation("apps", "app", 1, fresh)
 	require.ErrorIs(t, w.with(w.keys, again), tuf.ErrImpossible, "the name is taken")
+	require.ErrorIs(t, w.with(w.keys, w.delegation("apps", "app", 1, app)), tuf.ErrImpossible, "it is not what it was")
 	w.must(w.delegation("apps-2", "app", 1, fresh))
 	w.must(target("apps-2", "app:1", "one"))
 	require.Equal(t, "apps-2", w.lookup("app:1").Role)
@@ -336,4 +337,32 @@ func TestReplayOfTheStateBeforeARoleGaveItselfUp(t *testing.T) {
 	c, err := tuf.NewClient(late)
 	require.NoError(t, err)
 	require.ErrorIs(t, c.Refresh(t.Context()), tuf.ErrExpired)
+}
+
+// A role that cannot be seen, since the file of its delegator is refused, is
+// not taken for one that was removed.
+func TestRoleBehindARefusedOneIsNotGone(t *testing.T) {
+	w := newWorld(t)
+	app, deep := newKey(t), newKey(t)
+	w.keys = w.withOnline(app, deep)
+	w.must(w.delegation("apps", "app", 1, app))
+	w.must(func(ctx context.Context, d *tuf.Draft) error {
+		k := deep.Key()
+		return d.Delegate(ctx, "apps", metadata.Delegation{
+			Name: "deep", Paths: []string{"app:*"}, RoleKeys: metadata.RoleKeys{KeyIDs: []string{k.ID()}, Threshold: 1},
+		}, metadata.Keys{k.ID(): k})
+	})
+	away := func(ctx context.Context, d *tuf.Draft) error { return d.Undelegate(ctx, "deep") }
+	whole := w.reg
+	w.reg = whole.clone()
+	base := w.newest()
+	w.forge(forged{like: base, version: base.Snapshot.Version + 1, parents: claims(base), roles: map[string]tuf.File{"apps": w.next(newKey(t), "apps", metadata.Targets{})}, state: true})
+	w.reg.latest = w.newest()
+	require.ErrorIs(t, w.with(w.keys, away), tuf.ErrUnknownRole)
+
+	w.reg = whole
+	w.must(away)
+	version := w.newest().Snapshot.Version
+	w.must(away)
+	require.Equal(t, version, w.newest().Snapshot.Version)
 }

@@ -37,7 +37,7 @@ func newWriterAdd(c *command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer now", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
+			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer now", args[0], nil, nil, func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
 				if err := c.exchange(ctx, metadata.RoleTimestamp, keys, add, nil); err != nil {
 					return nil, err
 				}
@@ -65,7 +65,7 @@ func newWriterRemove(c *command) *cobra.Command {
 		Example: "  carnet writer remove ci",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer no longer", args[0], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
+			return c.changeWriters(cmd.Context(), trust, dryRun, "is a writer no longer", args[0], nil, args, func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
 				if err := c.exchange(ctx, metadata.RoleTimestamp, keys, nil, args); err != nil {
 					return nil, err
 				}
@@ -82,8 +82,9 @@ func newWriterRemove(c *command) *cobra.Command {
 	return cmd
 }
 
-// changeWriters publishes a new root with the keys that edit leaves.
-func (c *command) changeWriters(ctx context.Context, trust string, dryRun bool, what, key string, edit func(context.Context, metadata.Keys, []string) ([]string, error)) error {
+// changeWriters publishes a new root with the keys that edit leaves. Nothing is
+// changed if add are writers and remove were, and are no longer: it was done.
+func (c *command) changeWriters(ctx context.Context, trust string, dryRun bool, what, key string, add []metadata.Key, remove []string, edit func(context.Context, metadata.Keys, []string) ([]string, error)) error {
 	p, err := c.openPublisher(trust)
 	if err != nil {
 		return err
@@ -91,6 +92,9 @@ func (c *command) changeWriters(ctx context.Context, trust string, dryRun bool, 
 	change := func(ctx context.Context, d *tuf.Draft) error {
 		keys, err := writers(ctx, d)
 		if err != nil {
+			return err
+		}
+		if done, err := c.writersChanged(ctx, p, d, keys, add, remove); done || err != nil {
 			return err
 		}
 		refreshers, err := edit(ctx, keys, refreshers(d.Root()))

@@ -26,7 +26,7 @@ refuse: then this goes on from what was published before.`,
 			if err != nil {
 				return err
 			}
-			return c.changeWriters(cmd.Context(), trust, dryRun, "publishes in the place of "+args[0], args[1], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
+			return c.changeWriters(cmd.Context(), trust, dryRun, "publishes in the place of "+args[0], args[1], add, args[:1], func(ctx context.Context, keys metadata.Keys, refreshers []string) ([]string, error) {
 				was := sortedIDs(keys)
 				if err := c.exchange(ctx, metadata.RoleTimestamp, keys, add, args[:1]); err != nil {
 					return nil, err
