@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,7 +17,8 @@ import (
 )
 
 // Promoter copies verified artifacts with what is attached to them, and with
-// the evidence of those who vouch. It is for one goroutine.
+// the evidence of those who vouch. Promote may be called by several goroutines:
+// what they all copy is copied once.
 type Promoter struct {
 	// From and To open the source and the destination, each with credentials
 	// of its own. They may be the same.
@@ -30,12 +32,18 @@ type Promoter struct {
 	Move bool
 	// DryRun writes nothing.
 	DryRun bool
-	// Sign, if not nil, signs the new name, and returns who verifies that.
+	// Sign, if not nil, signs the new name, and returns who verifies that. It is
+	// called by one goroutine at a time, and not at all with DryRun.
 	Sign func(ctx context.Context, s Signing) (*verify.Verifier, error)
 	// Step, if not nil, is told of each blob and manifest that is done, by
 	// several goroutines; Note, of what was left out.
 	Step func()
 	Note func(text string)
+
+	signing sync.Mutex // held while Sign runs
+	mu      sync.Mutex
+	copies  map[[2]string]*registrystore.Copy // between two repositories; guarded by mu
+	one     map[digest.Digest]*sync.Mutex     // held while evidence is attached to it; guarded by mu
 }
 
 // Signing is what a promoter signs.
@@ -50,16 +58,22 @@ type Promoted struct {
 	Source      registrystore.Reference
 	Destination registrystore.Reference
 	Decision    verify.Decision // about the source
-	Digest      digest.Digest
-	Manifests   int      // of an index
-	Referrers   int      // that were copied
-	Sent        int      // blobs and manifests that were not there
-	Attached    []string // publishers whose evidence is attached
+	// There is what the policy will say about the destination, decided before
+	// anything is copied; nil with Sign: that depends on what will be signed.
+	There     *verify.Decision
+	Digest    digest.Digest
+	Manifests int      // of an index
+	Referrers int      // that were copied
+	Sent      int      // blobs and manifests that were not there
+	Attached  []string // publishers whose evidence is attached
 }
 
 var (
 	// ErrNotTrusted says that the source is not vouched for: nothing was copied.
 	ErrNotTrusted = errors.New("not promoted: the source is not trusted")
+	// ErrNotTrustedThere says that nobody vouches for the name, or the tag, that
+	// the artifact would have at the destination: nothing was copied.
+	ErrNotTrustedThere = errors.New("not promoted: the destination would not be trusted")
 	// ErrUndecided says that it could not be found out: nothing was copied.
 	ErrUndecided = errors.New("not promoted: whether the source is trusted could not be found out")
 )
@@ -88,16 +102,22 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 	if err != nil {
 		return out, err
 	}
-	g, err := p.read(ctx, e, src, out.Digest, to)
-	if out.Decision = e.Decision; err != nil {
+	g, err := p.read(ctx, e, to, out)
+	if out.Decision = e.Decision; errors.Is(err, ErrNotTrusted) || errors.Is(err, ErrUndecided) {
+		return out, err
+	}
+	if err != nil {
 		return out, at(Source, err)
 	}
 	out.Manifests, out.Referrers = len(g.top.Manifests), len(g.referrers)
 	there, err := p.free(ctx, to, dst, out.Digest)
-	if err != nil || p.DryRun {
+	if err != nil {
 		return out, at(Destination, err)
 	}
-	c := registrystore.NewCopy(g.from, to)
+	if err := permitted(out); err != nil || p.DryRun {
+		return out, err
+	}
+	c := p.copier(g.from, to)
 	c.Step = p.Step
 	err = p.copy(ctx, c, g)
 	out.Sent = c.Sent()
@@ -114,6 +134,35 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 		return out, at(Destination, err)
 	}
 	return out, at(Destination, to.Tag(ctx, dst.Tag, g.top))
+}
+
+// permitted refuses what the policy will not let pass at the destination. What
+// the promoter signs itself is known when it is signed.
+func permitted(out *Promoted) error {
+	if out.There == nil || out.There.Allowed() {
+		return nil
+	}
+	if out.There.Verdict == verify.Undecided {
+		return fmt.Errorf("%w: %s", ErrUndecided, out.Destination)
+	}
+	return fmt.Errorf("%w: %s", ErrNotTrustedThere, out.Destination)
+}
+
+// copier copies from one repository to another, each thing once for all
+// promotions.
+func (p *Promoter) copier(from, to *registrystore.Artifacts) *registrystore.Copy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ends := [2]string{from.String(), to.String()}
+	c := p.copies[ends]
+	if c == nil {
+		if p.copies == nil {
+			p.copies = map[[2]string]*registrystore.Copy{}
+		}
+		c = registrystore.NewCopy(from, to)
+		p.copies[ends] = c
+	}
+	return c.Another()
 }
 
 // side tells which end of a copy an error is about.
@@ -155,17 +204,24 @@ type graph struct {
 
 // read reads what is to be copied and refuses what is withdrawn: an index's
 // manifest takes the whole along, a referrer is left out with what refers to it.
-func (p *Promoter) read(ctx context.Context, e *verify.Examination, src registrystore.Reference, d digest.Digest, to *registrystore.Artifacts) (*graph, error) {
-	from, err := p.From.Artifacts(src.Repository)
+func (p *Promoter) read(ctx context.Context, e *verify.Examination, to *registrystore.Artifacts, out *Promoted) (*graph, error) {
+	from, err := p.From.Artifacts(out.Source.Repository)
 	if err != nil {
 		return nil, err
 	}
 	g := &graph{from: from}
-	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: src.Repository, Digest: d}); err != nil {
+	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: out.Source.Repository, Digest: out.Digest}); err != nil {
 		return nil, err
+	}
+	if p.Sign == nil {
+		e.At(ctx, out.Destination) // who has a say there is asked from now on
 	}
 	if err := p.learn(ctx, e, g, to); err != nil {
 		return nil, err
+	}
+	if p.Sign == nil {
+		d := e.At(ctx, out.Destination)
+		out.There = &d
 	}
 	below := g.subjects()
 	all, err := from.ReferrerGraph(ctx, below...)
@@ -284,6 +340,7 @@ func (p *Promoter) vouch(ctx context.Context, e *verify.Examination, g *graph, t
 	if !p.Attach {
 		return nil
 	}
+	defer p.alone(out.Digest)()
 	for n := 1; ; n++ {
 		evidence, err := p.evidence(ctx, e, own, p.paths(out, g))
 		if err != nil {
@@ -304,8 +361,27 @@ func (p *Promoter) vouch(ctx context.Context, e *verify.Examination, g *graph, t
 	}
 }
 
+// alone keeps others from attaching to d until what it returns is called: two
+// tags of one artifact would take each other's role files away.
+func (p *Promoter) alone(d digest.Digest) func() {
+	p.mu.Lock()
+	if p.one == nil {
+		p.one = map[digest.Digest]*sync.Mutex{}
+	}
+	m := p.one[d]
+	if m == nil {
+		m = &sync.Mutex{}
+		p.one[d] = m
+	}
+	p.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
 // sign signs the new name. It returns the decision of who verifies that, or nil.
 func (p *Promoter) sign(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts, out *Promoted) (*verify.Examination, error) {
+	p.signing.Lock()
+	defer p.signing.Unlock()
 	signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g.top), Origin: e.Origin()})
 	if err != nil || signer == nil || !p.Attach {
 		return nil, err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -89,6 +91,32 @@ func (c *crossing) promoter() *promotion.Promoter {
 	v, err := verify.New(verify.Options{Registries: regs, Policy: c.policy(), Now: c.wabbit.Now})
 	require.NoError(c, err)
 	return &promotion.Promoter{From: regs, To: regs, Verify: v, Policy: c.policy(), Attach: true, Note: func(s string) { c.Log(s) }}
+}
+
+// ruled returns a policy of its rules' text, in which DST stands for the
+// destination's registry, about wabbit and others, and who verifies by it.
+func (c *crossing) ruled(rules string, others map[string]*fixtures.Publisher) (*verify.Policy, *verify.Verifier) {
+	c.Helper()
+	dir := c.TempDir()
+	text := "version: 1\npublishers:\n"
+	all := maps.Clone(others)
+	if all == nil {
+		all = map[string]*fixtures.Publisher{}
+	}
+	all["wabbit"] = c.wabbit
+	for name, p := range all {
+		require.NoError(c, os.WriteFile(filepath.Join(dir, name+".json"), p.Root, 0o600))
+		text += fmt.Sprintf("  %s: {root: %s.json, repositories: [%q]}\n", name, name, p.Trust)
+	}
+	text += "rules:\n" + strings.ReplaceAll(rules, "DST", c.to.reg.Host)
+	require.NoError(c, os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(text), 0o600))
+	policy, err := verify.LoadPolicy(filepath.Join(dir, "policy.yaml"), nil)
+	require.NoError(c, err)
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(c, err)
+	v, err := verify.New(verify.Options{Registries: regs, Policy: policy, Now: c.wabbit.Now})
+	require.NoError(c, err)
+	return policy, v
 }
 
 // shipment is an index of two images, with an SBOM of one, a scan of that, and
@@ -175,7 +203,12 @@ func TestPromoteMountsWithinARegistry(t *testing.T) {
 	c.from.reg.Reset()
 	dst, err := registrystore.ParseReference(c.from.reg.Host+"/prod/net-monitor:1.0", "")
 	require.NoError(t, err)
-	_, err = c.promoter().Promote(t.Context(), c.ref(c.from, ":1.0"), dst)
+	p := c.promoter()
+	p.Policy, p.Verify = c.ruled(`
+  - {name: dev, scope: "*", require: [{publisher: wabbit}]}
+  - {name: production, scope: DST/prod/**, strip: prod/, require: [{publisher: wabbit}]}
+`, nil)
+	_, err = p.Promote(t.Context(), c.ref(c.from, ":1.0"), dst)
 	require.NoError(t, err)
 	mounts := 0
 	for _, r := range c.from.reg.Log() {

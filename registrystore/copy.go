@@ -33,11 +33,17 @@ type Copy struct {
 	// several goroutines.
 	Step func()
 
-	blobs chan struct{} // one for each blob under way
+	*under
 
-	mu    sync.Mutex
-	begun map[digest.Digest]*copied // guarded by mu
-	sent  int                       // how much was written; guarded by mu
+	mu   sync.Mutex
+	sent int // how much was written; guarded by mu
+}
+
+// under is what is under way between two repositories.
+type under struct {
+	blobs chan struct{} // one for each blob under way
+	begin sync.Mutex
+	begun map[digest.Digest]*copied // guarded by begin
 }
 
 // copied is one blob or manifest on its way: what lists it waits for it.
@@ -48,8 +54,12 @@ type copied struct {
 
 // NewCopy prepares for copying. It asks nothing.
 func NewCopy(from, to *Artifacts) *Copy {
-	return &Copy{From: from, To: to, blobs: make(chan struct{}, parallel), begun: map[digest.Digest]*copied{}}
+	return &Copy{From: from, To: to, under: &under{blobs: make(chan struct{}, parallel), begun: map[digest.Digest]*copied{}}}
 }
+
+// Another returns a copy between the same repositories that counts for itself.
+// What both need is copied once, also at the same time.
+func (c *Copy) Another() *Copy { return &Copy{From: c.From, To: c.To, under: c.under} }
 
 // Sent returns how many blobs and manifests had to be written.
 func (c *Copy) Sent() int {
@@ -59,26 +69,44 @@ func (c *Copy) Sent() int {
 }
 
 // once lets d be copied by the first who wants it; all others wait for the end
-// of that.
+// of that. Who waited for what failed tries for itself: the other may have been
+// called off.
 func (c *Copy) once(ctx context.Context, d digest.Digest, send func() error) error {
-	c.mu.Lock()
-	w, ok := c.begun[d]
-	if !ok {
-		w = &copied{done: make(chan struct{})}
-		c.begun[d] = w
+	for {
+		c.begin.Lock()
+		w, ok := c.begun[d]
+		if !ok {
+			w = &copied{done: make(chan struct{})}
+			c.begun[d] = w
+		}
+		c.begin.Unlock()
+		if !ok {
+			return c.end(d, w, send())
+		}
+		select {
+		case <-w.done:
+			if w.err == nil {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	c.mu.Unlock()
-	if !ok {
-		w.err = send()
-		close(w.done)
-		return w.err
+}
+
+// end tells those who wait what became of d. What failed can begin anew.
+func (c *Copy) end(d digest.Digest, w *copied, err error) error {
+	if err != nil {
+		c.begin.Lock()
+		delete(c.begun, d)
+		c.begin.Unlock()
 	}
-	select {
-	case <-w.done:
-		return w.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	w.err = err
+	close(w.done)
+	return err
 }
 
 func (c *Copy) finished(wrote bool) {

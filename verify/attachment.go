@@ -278,6 +278,9 @@ type Examination struct {
 	Decision Decision
 	q        *inquiry
 	s        *subject
+	// What is decided about the artifact elsewhere: see At.
+	elsewhere Decision
+	there     *subject
 }
 
 // Examine is [Verifier.Verify] for one reference, and keeps what the
@@ -299,22 +302,24 @@ func (v *Verifier) ExamineAll(ctx context.Context, refs ...registrystore.Referen
 	}
 	out := make([]*Examination, len(refs))
 	for i, d := range decisions {
-		out[i] = &Examination{d, q, q.subjects[i]}
+		out[i] = &Examination{Decision: d, q: q, s: q.subjects[i]}
 	}
 	return out, nil
 }
 
 // asked returns the names of the publishers that were asked about the
-// reference.
+// reference, and about where it goes.
 func (e *Examination) asked() []string {
-	if !e.s.asks() {
-		return nil
-	}
 	var out []string
-	for _, want := range e.s.rule.leaves() {
-		for _, name := range []string{want.Publisher, want.OriginFrom} {
-			if e.q.sessions[name] != nil {
-				out = append(out, name)
+	for _, s := range []*subject{e.s, e.there} {
+		if s == nil || !s.asks() {
+			continue
+		}
+		for _, want := range s.rule.leaves() {
+			for _, name := range []string{want.Publisher, want.OriginFrom} {
+				if e.q.sessions[name] != nil {
+					out = append(out, name)
+				}
 			}
 		}
 	}
@@ -351,7 +356,7 @@ func (e *Examination) Origin() *metadata.Origin {
 // are asked for.
 func (e *Examination) Evidence(ctx context.Context, paths ...string) ([]Evidence, error) {
 	var out []Evidence
-	for _, r := range e.Decision.Results {
+	for _, r := range slices.Concat(e.Decision.Results, e.elsewhere.Results) {
 		s := e.q.sessions[r.Publisher]
 		if s == nil || s.err != nil || !r.Satisfied || slices.ContainsFunc(out, func(e Evidence) bool { return e.Publisher == r.Publisher }) {
 			continue

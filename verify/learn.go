@@ -24,7 +24,7 @@ import (
 func (e *Examination) Learn(ctx context.Context, at *registrystore.Artifacts, digests ...digest.Digest) error {
 	g, gctx := errgroup.WithContext(ctx)
 	learnt := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(e.q.sessions)) {
+	for _, name := range e.asked() {
 		s := e.q.sessions[name]
 		if s.err != nil || s.state == nil {
 			continue
@@ -40,12 +40,29 @@ func (e *Examination) Learn(ctx context.Context, at *registrystore.Artifacts, di
 		changed = e.q.sessions[name].learn(ctx) || changed
 	}
 	if changed {
-		answers := e.q.answers(ctx)
-		e.q.commit(answers)
-		e.Decision = e.q.v.decision(e.q.subjects[0], answers[0], nil)
+		e.Decision = e.decide(ctx, e.s)
 	}
-	e.Decision.Notes = e.q.notes(e.q.subjects[0])
+	e.Decision.Notes = e.q.notes(e.s)
 	return nil
+}
+
+// decide decides anew.
+func (e *Examination) decide(ctx context.Context, s *subject) Decision {
+	answers := e.q.answers(ctx)
+	e.q.commit(answers)
+	return e.q.v.decision(s, answers[slices.Index(e.q.subjects, s)], e.q.notes(s))
+}
+
+// At decides about the artifact as if it were at another place, which is not
+// asked: what the policy will say there once it was copied. Who counts there
+// counts for [Examination.Evidence] too.
+func (e *Examination) At(ctx context.Context, ref registrystore.Reference) Decision {
+	s := e.q.add(e.q.v.opts.Now().UTC(), ref)
+	s.location = location{asked: true, digest: e.Decision.Digest}
+	e.q.ask(ctx)
+	e.there, e.elsewhere = s, e.decide(ctx, s)
+	e.q.subjects = slices.DeleteFunc(e.q.subjects, func(o *subject) bool { return o == s })
+	return e.elsewhere
 }
 
 // readAttached reads the publisher's attachments of the digests, by their tags.

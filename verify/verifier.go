@@ -128,22 +128,28 @@ func (v *Verifier) inquire(refs []registrystore.Reference) *inquiry {
 		q.now = v.opts.At.UTC()
 	}
 	for _, ref := range refs {
-		s := &subject{ref: ref, location: location{digest: ref.Digest}}
-		if rule, ok := v.opts.Policy.Match(ref.Repository); ok {
-			s.rule = rule
-			s.name, s.named = rule.targetName(ref.Repository)
-		}
-		if s.asks() {
-			for _, want := range s.rule.leaves() {
-				q.plan(clock, s, want)
-				if name := want.OriginFrom; name != "" {
-					q.plan(clock, s, s.rule.promoter(name))
-				}
-			}
-		}
-		q.subjects = append(q.subjects, s)
+		q.add(clock, ref)
 	}
 	return q
+}
+
+// add takes a reference up, and notes what has to be asked for it.
+func (q *inquiry) add(clock time.Time, ref registrystore.Reference) *subject {
+	s := &subject{ref: ref, location: location{digest: ref.Digest}}
+	if rule, ok := q.v.opts.Policy.Match(ref.Repository); ok {
+		s.rule = rule
+		s.name, s.named = rule.targetName(ref.Repository)
+	}
+	if s.asks() {
+		for _, want := range s.rule.leaves() {
+			q.plan(clock, s, want)
+			if name := want.OriginFrom; name != "" {
+				q.plan(clock, s, s.rule.promoter(name))
+			}
+		}
+	}
+	q.subjects = append(q.subjects, s)
+	return s
 }
 
 // asks reports whether anybody has to be asked about s.

@@ -84,6 +84,8 @@ func (c *command) exitCode(err error) int {
 // explain says what a person can do about err.
 func (c *command) explain(ctx context.Context, err error) string {
 	switch {
+	case errors.Is(err, promotion.ErrNotTrustedThere):
+		return err.Error() + " (sign the new name with --trust and --role, or let the policy's rule for it strip a prefix or believe an origin)"
 	case ctx.Err() != nil:
 		return "interrupted: " + err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
@@ -92,6 +94,15 @@ func (c *command) explain(ctx context.Context, err error) string {
 		return err.Error() + " (choose with --role)"
 	case errors.Is(err, fs.ErrPermission):
 		return err.Error() + " (check the owner and the mode of the file)"
+	case isUnfinished(err):
+		return err.Error() + " (run the command again: it sends only what is missing)"
 	}
 	return err.Error()
+}
+
+// isUnfinished reports whether one side of a copy failed, and not the question.
+func isUnfinished(err error) bool {
+	var side *promotion.SideError
+	var transport *registrystore.Error
+	return errors.As(err, &side) && errors.As(err, &transport)
 }

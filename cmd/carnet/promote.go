@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/carnet-project/carnet/promotion"
 	"github.com/carnet-project/carnet/registrystore"
@@ -91,8 +92,11 @@ type promoteView struct {
 	Verified    *bool           `json:"verified"`
 	Alone       *bool           `json:"verifiedByAttachment"`
 	Decision    verify.Decision `json:"decision"`
+	Error       *string         `json:"error"`
 
 	check, alone verify.Decision
+	there        *verify.Decision // what was foreseen about the destination
+	notes        []string
 }
 
 func (c *command) promote(ctx context.Context, f promoteFlags, args []string) error {
@@ -104,43 +108,75 @@ func (c *command) promote(ctx context.Context, f promoteFlags, args []string) er
 	if err != nil {
 		return err
 	}
-	var views []promoteView
-	failed := exitDone
-	for _, pair := range pairs {
-		v, err := c.promoteOne(ctx, p, check, pair)
-		views = append(views, v)
-		if code := promoteCode(v, err); err != nil || code != exitDone {
-			if err != nil && !isNotTrusted(err) {
-				return errors.Join(c.answerPromoted(views[:len(views)-1], p.DryRun), err)
-			}
-			if err != nil && v.Decision.Allowed() { // the decision does not say it
-				c.say("%v", err)
-			}
-			if failed != exitNotTrusted {
-				failed = code
-			}
+	views, errs := c.promoteAll(ctx, p, check, pairs)
+	if len(pairs) == 1 && errs[0] != nil && !isNotTrusted(errs[0]) {
+		return errs[0]
+	}
+	code := exitDone
+	for i, v := range views {
+		for _, note := range v.notes {
+			c.say("%s: %s", pairs[i].src, note)
 		}
+		if errs[i] != nil && (v.Decision.Allowed() || !isNotTrusted(errs[i])) { // the decision does not say it
+			c.say("%s: %s", pairs[i].src, c.explain(ctx, errs[i]))
+		}
+		code = worse(code, c.promoteCode(v, errs[i]))
 	}
 	if err := c.answerPromoted(views, p.DryRun); err != nil {
 		return err
 	}
-	if failed != exitDone {
-		return &exitError{code: failed}
+	if code != exitDone {
+		return &exitError{code: code}
 	}
 	return nil
 }
 
+// parallelPromotions is how many references are promoted at once; each copies
+// in parallel.
+const parallelPromotions = 4
+
+// promoteAll promotes every reference, those too that come after one that
+// failed.
+func (c *command) promoteAll(ctx context.Context, p *promotion.Promoter, check verify.Options, pairs []pair) ([]promoteView, []error) {
+	what := "copying to " + pairs[0].dst.Repository.String() + ":"
+	bar := c.counter(what)
+	defer bar.done()
+	p.Step = bar.step
+	views, errs := make([]promoteView, len(pairs)), make([]error, len(pairs))
+	var g errgroup.Group
+	g.SetLimit(parallelPromotions)
+	for i := range pairs {
+		g.Go(func() error {
+			views[i], errs[i] = c.promoteOne(ctx, p, check, pairs[i])
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return views, errs
+}
+
+// worse combines exit codes: not trusted beats failed beats wrong usage beats
+// done.
+func worse(a, b int) int {
+	for _, code := range []int{exitNotTrusted, exitFailed, exitUsage} {
+		if a == code || b == code {
+			return code
+		}
+	}
+	return exitDone
+}
+
 func isNotTrusted(err error) bool {
-	return errors.Is(err, promotion.ErrNotTrusted) || errors.Is(err, promotion.ErrUndecided)
+	return errors.Is(err, promotion.ErrNotTrusted) || errors.Is(err, promotion.ErrUndecided) || errors.Is(err, promotion.ErrNotTrustedThere)
 }
 
 // promoteCode is what a reference ends with.
-func promoteCode(v promoteView, err error) int {
+func (c *command) promoteCode(v promoteView, err error) int {
 	switch {
-	case errors.Is(err, promotion.ErrNotTrusted):
+	case errors.Is(err, promotion.ErrNotTrusted), errors.Is(err, promotion.ErrNotTrustedThere):
 		return exitNotTrusted
 	case err != nil:
-		return exitFailed
+		return c.exitCode(err)
 	case v.Verified != nil:
 		return verify.ExitCode([]verify.Decision{v.check})
 	}
@@ -242,9 +278,6 @@ func oneSourceEach(list []pair) error {
 
 // promoteOne promotes one reference and verifies what became of it.
 func (c *command) promoteOne(ctx context.Context, p *promotion.Promoter, check verify.Options, pair pair) (promoteView, error) {
-	bar := c.counter("copying to " + pair.dst.String() + ":")
-	defer bar.done()
-	p.Step = bar.step
 	res, err := p.Promote(ctx, pair.src, pair.dst)
 	v := promoteView{
 		Source: res.Source.String(), Destination: res.Destination.String(), Manifests: res.Manifests, Referrers: res.Referrers, Sent: res.Sent,
@@ -253,8 +286,9 @@ func (c *command) promoteOne(ctx context.Context, p *promotion.Promoter, check v
 	if res.Digest != "" {
 		v.Digest = &res.Digest
 	}
-	for _, note := range res.Decision.Notes {
-		c.say("%s: %s", pair.src, note)
+	if v.notes, v.there = res.Decision.Notes, res.There; err != nil {
+		text := err.Error()
+		v.Error = &text
 	}
 	if err != nil || p.DryRun {
 		return v, err
@@ -288,8 +322,12 @@ func (c *command) promotedText(w io.Writer, v promoteView, dry bool) {
 	case !v.Decision.Allowed() || v.Digest == nil:
 		fmt.Fprintf(w, "%s is not promoted\n%s", v.Source, c.decisionText(v.Decision))
 		return
-	case dry:
+	case v.there != nil && !v.there.Allowed():
+		fmt.Fprintf(w, "%s is not promoted: it would not be trusted there\n%s", v.Source, c.decisionText(*v.there))
+		return
+	case dry && v.Error == nil:
 		fmt.Fprintf(w, "%s would become %s at %s, with %d manifests and %d referrers\n", v.Source, v.Destination, *v.Digest, v.Manifests, v.Referrers)
+		fmt.Fprintf(w, "  would verify there: %s\n", map[bool]string{true: "yes", false: "if --role may sign that name"}[v.there != nil])
 		return
 	case !v.Promoted:
 		fmt.Fprintf(w, "%s is not promoted\n", v.Source)
@@ -329,7 +367,7 @@ func (c *command) promoter(ctx context.Context, f promoteFlags, args []string) (
 		Note: func(s string) { c.say("%s", s) },
 	}
 	check := verify.Options{Policy: policy, Now: c.now}
-	if f.role == "" || f.dryRun {
+	if f.role == "" {
 		return p, check, nil
 	}
 	own, err := c.openPublisher(f.trust)
@@ -356,10 +394,13 @@ func (c *command) promoter(ctx context.Context, f promoteFlags, args []string) (
 		if s.Origin != nil && s.Origin.Publisher != ownID(own) {
 			signing.Origin = s.Origin
 		}
-		_, err := own.publish(ctx, s.Artifact.Paths(), func(ctx context.Context, d *tuf.Draft) error {
+		res, err := own.publish(ctx, s.Artifact.Paths(), func(ctx context.Context, d *tuf.Draft) error {
 			_, _, err := vouch(ctx, d, signing, []tuf.Artifact{s.Artifact})
 			return err
 		})
+		if err == nil && res.Proposal != nil {
+			err = fmt.Errorf("%s is copied and has no tag: promote it again once the proposal is published", s.Artifact.Digest)
+		}
 		if err != nil {
 			return nil, err
 		}
