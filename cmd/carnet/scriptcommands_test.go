@@ -25,7 +25,7 @@ func (w *world) moreCommands() map[string]func(ts *testscript.TestScript, neg bo
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"index": w.index, "put": w.put, "fault": w.fault, "mend": w.mend, "capture": capture, "until": until,
 		"fetch": w.fetch, "fill": w.fill, "lock": w.lock, "unlock": w.unlock, "edit": edit,
-		"foreign": w.foreign, "serve": w.serve,
+		"foreign": w.foreign, "serve": w.serve, "mirror": w.mirror, "follow": w.follow,
 	}
 }
 
