@@ -18,6 +18,9 @@ import (
 const (
 	maxGraph      = 1_000
 	maxGraphBytes = 64 << 20
+	// maxGraphLevels bounds referrers of referrers of referrers: each level
+	// costs two rounds.
+	maxGraphLevels = 16
 )
 
 // ReferrerGraph returns every manifest that can be reached from the digests
@@ -25,7 +28,7 @@ const (
 // themselves. A list of referrers is anybody's claim: each manifest is read,
 // and only taken if its subject is what it was listed for. What is listed and
 // not there (any more) is left out. More than 1,000, or 64 MiB of manifests,
-// are an error that wraps ErrTooLarge. For an index give its manifests' digests too.
+// or more than 16 levels are an error that wraps ErrTooLarge. For an index give its manifests' digests too.
 func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest) ([]*Artifact, error) {
 	seen := map[digest.Digest]bool{}
 	for _, d := range digests {
@@ -33,7 +36,10 @@ func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest)
 	}
 	var out []*Artifact
 	var size atomic.Int64
-	for level := digests; len(level) > 0; {
+	for level, depth := digests, 0; len(level) > 0; depth++ {
+		if depth > maxGraphLevels {
+			return nil, a.tooMany("referrers of referrers, more than %d deep", maxGraphLevels)
+		}
 		found, err := a.nextLevel(ctx, level, seen, maxGraph-len(out), &size)
 		if err != nil {
 			return nil, err
@@ -94,8 +100,12 @@ func (a *Artifacts) claims(ctx context.Context, level []digest.Digest) ([]claim,
 	lists := make([][]claim, len(level))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
+	var count atomic.Int64
 	list := func(i int, ctx context.Context) error {
 		found, err := a.Referrers(ctx, level[i])
+		if count.Add(int64(len(found))) > maxGraph {
+			return a.tooMany("more than %d in all", maxGraph)
+		}
 		for _, f := range found {
 			lists[i] = append(lists[i], claim{level[i], f.Digest})
 		}

@@ -182,7 +182,7 @@ func TestAttachmentIsShownAndNotDecidedAbout(t *testing.T) {
 	w.attach("HOST/net-monitor:1.0")
 	tree, err := w.verifier().Tree(t.Context(), w.ref("HOST/net-monitor:1.0"))
 	require.NoError(t, err)
-	require.Contains(t, tree.Text(), "application/vnd.carnet.trust.v1 of wabbit, state 000000000001.000000000003\n")
+	require.Contains(t, tree.Text(), "application/vnd.carnet.trust.v1 of wabbit, state 000000000001.000000000003, by its own account\n")
 	out, err := w.verifier().VerifyRecursive(t.Context(), w.ref("HOST/net-monitor:1.0"))
 	require.NoError(t, err)
 	require.Len(t, out, 1)

@@ -24,11 +24,11 @@ func hintOf(a *registrystore.Artifact) *AttachmentHint {
 }
 
 func (h *AttachmentHint) text() string {
-	who := "of " + or(h.Hash, "nobody known")
+	who := "of " + or(clipped(h.Hash), "nobody known")
 	if h.Publisher != nil {
 		who = "of " + *h.Publisher
 	}
-	return fmt.Sprintf(" %s, state %s", who, or(h.Version, "-"))
+	return fmt.Sprintf(" %s, state %s, by its own account", who, or(clipped(h.Version), "-"))
 }
 
 // name names the publishers of attachments as this verifier does.

@@ -87,6 +87,17 @@ func printable(s string) string {
 	}, s)
 }
 
+// maxShown is how much of a word that anybody may have written is shown.
+const maxShown = 200
+
+// clipped shortens what is shown of such a word.
+func clipped(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxShown], "") + "…"
+}
+
 // ago writes an age in its largest whole unit.
 func ago(d time.Duration) string {
 	switch {

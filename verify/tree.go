@@ -133,6 +133,16 @@ func (n *Node) all() []*Node {
 	return out
 }
 
+// Notes are those of all decisions, each once.
+func (n *Node) Notes() []string {
+	var out []string
+	for _, below := range n.decided() {
+		out = append(out, below.Decision.Notes...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // decided are those of all that somebody can vouch for.
 func (n *Node) decided() []*Node {
 	return slices.DeleteFunc(n.all(), func(n *Node) bool { return n.Attachment != nil })
@@ -188,6 +198,7 @@ func (n *Node) kind() string {
 	if n.Platform != "" {
 		out += " for " + n.Platform
 	}
+	out = clipped(out)
 	if n.Attachment != nil {
 		out += n.Attachment.text()
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -195,4 +196,74 @@ func TestRecursiveResolve(t *testing.T) {
 	out := a.recursive(verify.Allowed, verify.Allowed, verify.Allowed, verify.Allowed, verify.Denied)
 	require.Equal(t, a.index.Digest, out[0].SignedDigest())
 	require.Equal(t, a.scan.Digest, out[4].Digest)
+}
+
+// A hint is what the attachment says of itself: it is told as that, and
+// neither obeyed by a terminal nor shown at any length.
+func TestHintsOfAttachmentsAreClaims(t *testing.T) {
+	w := newWorld(t)
+	w.signed("net-monitor", "1.0", "one")
+	w.attach("HOST/net-monitor:1.0")
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(t, err)
+	repo, err := regs.Artifacts(w.ref("HOST/net-monitor:1.0").Repository)
+	require.NoError(t, err)
+	desc, err := w.reg.Repository(t, "net-monitor").Target.Resolve(t.Context(), "1.0")
+	require.NoError(t, err)
+	honest, err := repo.Read(t.Context(), registrystore.Reference{Tag: registrystore.AttachmentTag(desc.Digest, w.id(w.wabbit))})
+	require.NoError(t, err)
+	var m map[string]any
+	require.NoError(t, json.Unmarshal(honest.Raw, &m))
+	m["annotations"] = map[string]string{"vnd.carnet.publisher": "\x1b]0;evil\x07\u202e" + strings.Repeat("x", 5_000), "vnd.carnet.version": "\u009b2J"}
+	raw, err := json.Marshal(m)
+	require.NoError(t, err)
+	w.reg.Repository(t, "net-monitor").PushManifest(t, "", ocispec.MediaTypeImageManifest, raw)
+	tree, err := w.verifier().Tree(t.Context(), w.ref("HOST/net-monitor:1.0"))
+	require.NoError(t, err)
+	require.Len(t, tree.Referrers, 2)
+	for _, line := range strings.Split(tree.Text(), "\n") {
+		require.Negative(t, strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", line)
+		require.LessOrEqual(t, len(line), 800)
+	}
+	require.Contains(t, tree.Text(), "of ?]0;evil??xxx")
+	require.Contains(t, tree.Text(), ", by its own account\n")
+}
+
+// Referrers of referrers cost rounds each: there is a limit.
+func TestDeepTreesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.signed("net-monitor", "1.0", "one")
+	repo := w.reg.Repository(t, "net-monitor")
+	desc, err := repo.Target.Resolve(t.Context(), "1.0")
+	require.NoError(t, err)
+	for i := range 16 {
+		desc = repo.PushReferrer(t, desc, "application/vnd.example.note", strings.Repeat("x", i))
+	}
+	tree, err := w.verifier().Tree(t.Context(), w.ref("HOST/net-monitor:1.0"))
+	require.NoError(t, err)
+	require.Equal(t, 17, strings.Count(tree.Text(), "wabbit: "))
+	repo.PushReferrer(t, desc, "application/vnd.example.note", "one too deep")
+	_, err = w.verifier().Tree(t.Context(), w.ref("HOST/net-monitor:1.0"))
+	require.ErrorIs(t, err, registrystore.ErrTooLarge)
+}
+
+// Thousands of referrers are refused before they are read, whichever manifests
+// of an index list them.
+func TestCrowdedTreesAreRefused(t *testing.T) {
+	a := newAttached(t)
+	lists := a.reg.Inject(fixtures.Fault{On: fixtures.Get("/referrers/"), Then: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex}
+		index.SchemaVersion = 2
+		for i := range 600 {
+			d := digest.FromString(r.URL.Path + strings.Repeat("x", i))
+			index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: 4})
+		}
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+		_ = json.NewEncoder(w).Encode(index)
+	}})
+	a.reg.Reset()
+	_, err := a.verifier().Tree(t.Context(), a.ref("HOST/net-monitor:1.0"))
+	require.ErrorIs(t, err, registrystore.ErrTooLarge)
+	require.LessOrEqual(t, lists.Hits(), 3)
+	require.LessOrEqual(t, len(a.reg.Requests()), 5, "none of them is read")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"golang.org/x/term"
 )
@@ -31,9 +32,9 @@ func (c *command) answerLines(lines func(*json.Encoder) error, text func(w io.Wr
 		if err := lines(enc); err != nil {
 			return err
 		}
-	} else {
-		text(&b)
+		return c.print(escaped(b.String()))
 	}
+	text(&b)
 	return c.print(b.String())
 }
 
@@ -84,6 +85,28 @@ func printable(s string) string {
 		return unicode.ReplacementChar
 	}, s)
 }
+
+// escaped writes what a terminal would obey as JSON escapes it: encoding/json
+// leaves C1 controls and marks of direction as they are. They can only stand
+// in strings.
+func escaped(json string) string {
+	if strings.IndexFunc(json, obeyed) < 0 {
+		return json
+	}
+	var b strings.Builder
+	for _, r := range json {
+		if !obeyed(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}
+
+func obeyed(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // isTerminal reports whether f is a terminal.
 func isTerminal(f any) bool {

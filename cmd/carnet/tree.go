@@ -26,6 +26,9 @@ publisher, or of --publisher. It decides nothing: "carnet verify" does.`,
 			if err != nil {
 				return err
 			}
+			for _, note := range root.Notes() {
+				c.say("%s", note)
+			}
 			return c.answer(root, func(w io.Writer) { _, _ = io.WriteString(w, root.Text()) })
 		},
 	}
