@@ -41,11 +41,12 @@ type options struct {
 	artifacts int
 	rotations []int // artifacts of the roles that are rotated
 	images    int   // of the release that goes to mirrors
+	archived  int   // artifacts that go over an air gap
 	latencies []time.Duration
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := options{images: 200, rotations: []int{1, 1_000, 100_000}, latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
+	o := options{images: 200, archived: 10_000, rotations: []int{1, 1_000, 100_000}, latencies: []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}}
 	flags := flag.NewFlagSet("carnet-bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.carnet, "carnet", "", "`file` of the binary whose whole runs are measured too")
@@ -79,6 +80,7 @@ func measure(t testing.TB, o options) []row {
 	rows = append(rows, w.signing()...)
 	rows = append(rows, w.rotations()...)
 	rows = append(rows, w.mirroring()...)
+	rows = append(rows, w.archives()...)
 	if o.carnet != "" {
 		rows = append(rows, w.processes()...)
 	}

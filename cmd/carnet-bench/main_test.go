@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 // What does not depend on the machine is exact in every run.
 func TestRequestsAndRounds(t *testing.T) {
-	rows := measure(t, options{runs: 1, artifacts: 200, images: 10, rotations: []int{1, 500}, latencies: []time.Duration{0}})
+	rows := measure(t, options{runs: 1, artifacts: 200, images: 10, archived: 200, rotations: []int{1, 500}, latencies: []time.Duration{0}})
 	type cost struct{ requests, rounds int64 }
 	found := map[string]cost{}
 	for _, r := range rows {
@@ -40,6 +40,14 @@ func TestRequestsAndRounds(t *testing.T) {
 	require.Greater(t, found[attachRelease].requests, int64(10*mirrors))
 	require.Greater(t, found[signRelease].requests, int64(3*10*mirrors))
 
+	sizes := map[string]int64{}
+	for _, r := range rows {
+		sizes[r.name] = r.bytes
+	}
+	require.Less(t, sizes[savedSplit(200)], sizes[savedFull(200)])
+	require.Less(t, sizes[savedOne(200)], sizes[savedFull(200)])
+	require.LessOrEqual(t, found[savedOne(200)].requests, int64(2*200+10), "two for each artifact")
+
 	var out bytes.Buffer
 	printTable(&out, options{latencies: []time.Duration{0}}, rows)
 	require.Contains(t, out.String(), "| "+warmTag)
@@ -56,10 +64,11 @@ func TestMissedTargetsAreFound(t *testing.T) {
 			{name: signOne, requests: 13}, {name: signAll, requests: 13}, {name: rotated(1), requests: 13}, {name: rotated(9), requests: 13},
 			{name: syncUnchanged, requests: 2 * mirrors}, {name: syncRelease, requests: 16 * mirrors},
 			{name: promoteAlone, requests: 50}, {name: orasAlone, requests: 20}, {name: promoteAll, requests: 160}, {name: orasAll, requests: 100},
+			{name: savedFull(9), bytes: 50}, {name: savedSplit(9), bytes: 1},
 			{name: processEmpty, wall: at(5)}, {name: processWarm, wall: at(40)},
 		}
 	}
-	o := options{artifacts: 1000, rotations: []int{1, 9}, carnet: filepath.Join(t.TempDir(), "carnet")}
+	o := options{artifacts: 1000, rotations: []int{1, 9}, archived: 9, carnet: filepath.Join(t.TempDir(), "carnet")}
 	require.Equal(t, []string{"binary: 0 bytes, want less than 25000000"}, missedTargets(o, good()), "there is none")
 	require.NoError(t, os.WriteFile(o.carnet, nil, 0o600))
 	require.NoError(t, os.Truncate(o.carnet, maxBinary-1))
@@ -77,6 +86,7 @@ func TestMissedTargetsAreFound(t *testing.T) {
 		signOne:       func(r *row) { r.requests = 12 },
 		syncUnchanged: func(r *row) { r.requests++ },
 		syncRelease:   func(r *row) { r.requests++ },
+		savedSplit(9): func(r *row) { r.bytes++ },
 		rotated(9):    func(r *row) { r.requests = 14 },
 		promoteAll:    func(r *row) { r.requests++ },
 		promoteAlone:  func(r *row) { r.requests-- },

@@ -126,6 +126,10 @@ const (
 	maxOver   = 40 * time.Millisecond // `carnet verify` on a layout, over `carnet version`
 	maxBinary = 25_000_000            // bytes, stripped
 	maxSign   = 20                    // requests of a publication
+
+	// leastSaving is how many times smaller a file with one new signature is
+	// than the one with everything.
+	leastSaving = 50
 )
 
 // missedTargets says which targets the rows miss.
@@ -151,6 +155,8 @@ func missedTargets(o options, rows []row) []string {
 	t.want(same.requests == 2*mirrors, "%s: %d requests, want %d", same.name, same.requests, 2*mirrors)
 	t.want(release.requests <= 16*mirrors, "%s: %d requests, want at most %d", release.name, release.requests, 16*mirrors)
 	t.promotes()
+	full, split := t.row(savedFull(o.archived)), t.row(savedSplit(o.archived))
+	t.want(split.bytes <= full.bytes/leastSaving, "%s: %d bytes, want at most a %dth of %d", split.name, split.bytes, leastSaving, full.bytes)
 	if o.carnet != "" {
 		empty, warm := t.row(processEmpty).wall[0], t.row(processWarm).wall[0]
 		t.want(empty < maxStart, "%s: %s, want less than %s", processEmpty, empty, maxStart)
