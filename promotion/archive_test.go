@@ -502,7 +502,7 @@ func TestLoadIsAllOrNothing(t *testing.T) {
 	l.Pins = nil
 	_, err = l.Load(t.Context())
 	require.ErrorIs(t, err, promotion.ErrNotPinned)
-	require.ErrorContains(t, err, "run: carnet trust add NAME "+g.to.reg.Host+"/trust --root FILE")
+	require.ErrorContains(t, err, "run: carnet trust add NAME "+g.to.reg.Host+"/trust --root-digest sha256:... --archive ")
 }
 
 // What is attached to an artifact is evidence in a file too.

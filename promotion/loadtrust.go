@@ -35,8 +35,8 @@ func (c *cargo) stowTrust(source string, to registrystore.Repository, hash strin
 			return c.openTrust(t)
 		}
 	}
-	return at(Source, fmt.Errorf("%w: that of %s in %s: have its root file brought by a way of its own, and run: carnet trust add NAME %s --root FILE",
-		ErrNotPinned, source, c.File, to))
+	return at(Source, fmt.Errorf("%w: that of %s in %s: have the digest of its root brought by a way of its own, and run: carnet trust add NAME %s --root-digest sha256:... --archive %s",
+		ErrNotPinned, source, c.File, to, c.File))
 }
 
 func (c *cargo) openTrust(t *trusted) error {

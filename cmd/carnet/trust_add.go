@@ -15,24 +15,29 @@ import (
 )
 
 func newTrustAdd(c *command) *cobra.Command {
-	var file, want string
+	var file, want, archive string
 	cmd := &cobra.Command{
 		Use:   "add NAME TRUST...",
 		Short: "Pin a publisher",
 		Long: `Add pins a publisher under a name of your own, with the trust repositories that
 are asked for its metadata, together. Its root is the one in --root, or the one
 in the repositories that has the digest --root-digest, which "carnet init" printed:
-get either from the publisher by a way that you trust.
+get either from the publisher by a way that you trust. With --archive the digest is
+looked for in a file of "carnet save", and no repository is asked.
 
 With the same root again, the repositories are replaced.`,
 		Example: `  carnet trust add wabbit registry.example/trust --root wabbit-root.json
-  carnet trust add wabbit registry.example/trust --root-digest sha256:9b1f...`,
+  carnet trust add wabbit registry.example/trust --root-digest sha256:9b1f...
+  carnet trust add wabbit oci:layouts/trust --root-digest sha256:9b1f... --archive release.tar`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneFlag(cmd, "root", "root-digest"); err != nil {
 				return err
 			}
-			pin, err := c.pinFrom(cmd.Context(), args[0], args[1:], file, want)
+			if archive != "" && want == "" {
+				return usagef("--archive %s: give the --root-digest to look for in it", archive)
+			}
+			pin, err := c.pinFrom(cmd.Context(), args[0], args[1:], file, want, archive)
 			if err != nil {
 				return err
 			}
@@ -41,10 +46,11 @@ With the same root again, the repositories are replaced.`,
 	}
 	cmd.Flags().StringVar(&file, "root", "", "the publisher's root `file`")
 	cmd.Flags().StringVar(&want, "root-digest", "", "the root's `digest`, sha256:...")
+	cmd.Flags().StringVar(&archive, "archive", "", "look for the root in this `file` of carnet save")
 	return cmd
 }
 
-func (c *command) pinFrom(ctx context.Context, name string, repositories []string, file, want string) (verify.Pin, error) {
+func (c *command) pinFrom(ctx context.Context, name string, repositories []string, file, want, archive string) (verify.Pin, error) {
 	pin := verify.Pin{Name: name, Repositories: repositories}
 	err := usage(verify.CheckPinName(name))
 	switch {
@@ -53,6 +59,8 @@ func (c *command) pinFrom(ctx context.Context, name string, repositories []strin
 		pin.Root, err = readInput(c, file)
 	case want == "":
 		err = usagef("give --root FILE or --root-digest sha256:…, as the publisher gave it to you: nothing is trusted on first use")
+	case archive != "":
+		pin.Root, err = c.findArchivedRoot(ctx, archive, want)
 	default:
 		pin.Root, err = c.findRoot(ctx, repositories, want)
 	}
