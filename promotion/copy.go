@@ -1,11 +1,13 @@
 package promotion
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carnet-project/carnet/registrystore"
@@ -15,80 +17,103 @@ import (
 // parallel is how many files are copied at once.
 const parallel = 8
 
-// publish stores ours and then moves latest, which is the one switch that
-// readers see.
-func (m *Mirror) publish(ctx context.Context, ours, theirs *state) error {
-	if err := m.complete(ctx, ours, theirs); err != nil {
-		return err
-	}
-	if err := m.store(ctx, ours); err != nil {
-		return err
-	}
-	return at(Destination, m.switchLatest(ctx, ours))
-}
-
 // complete checks that ours is whole, and has the roots that the destination
 // has.
 func (m *Mirror) complete(ctx context.Context, ours, theirs *state) error {
-	oldest := int64(math.MaxInt64)
-	if theirs != nil {
-		var err error
-		if oldest, err = oldestRoot(ctx, theirs.pub, theirs.Fetch); err != nil {
-			return at(Destination, err)
-		}
+	oldest, err := m.oldestThere(ctx, ours, theirs)
+	if err != nil {
+		return at(Destination, err)
 	}
 	return at(Source, m.whole(ctx, ours, oldest))
 }
 
-// store copies the files of s that the destination lacks, then its manifest
-// under the state's own tag.
-func (m *Mirror) store(ctx context.Context, s *state) error {
+// oldestThere is the oldest root that the destination has and ours may lack.
+// Roots that do not lead to the newest bind nobody: whoever may push can list
+// them.
+func (m *Mirror) oldestThere(ctx context.Context, ours, theirs *state) (int64, error) {
+	if theirs == nil {
+		return math.MaxInt64, nil
+	}
+	if theirs.pub.RootPack.Digest == ours.pub.RootPack.Digest && theirs.pub.Roots[0].Version >= ours.pub.Roots[0].Version {
+		return math.MaxInt64, nil
+	}
+	oldest, err := oldestRoot(ctx, theirs.pub, theirs.Fetch)
+	if err == nil {
+		err = m.roots(ctx, theirs, math.MaxInt64)
+	}
+	if passed(err) {
+		m.report("%s: its old roots are not taken for the publisher's: %v", m.To, err)
+		return math.MaxInt64, nil
+	}
+	return oldest, err
+}
+
+// copyMissing copies the files of s that the destination lacks.
+func (m *Mirror) copyMissing(ctx context.Context, s *state) error {
 	var missing []tuf.File
-	for _, f := range s.pub.Files() {
+	for _, f := range different(s.pub) {
 		if !m.To.Holds(f.Digest) {
 			missing = append(missing, f)
 		}
 	}
-	if err := m.copyAll(ctx, s, missing); err != nil {
-		return err
-	}
-	e, err := m.To.CommitManifest(ctx, s.manifest)
-	if errors.Is(err, tuf.ErrOccupied) {
-		// Under the state's tag, which does not move here, somebody keeps the
-		// same publication in another form.
-		there, rerr := m.listed(ctx, m.To, e)
-		if rerr != nil {
-			return at(Destination, errors.Join(err, rerr))
-		}
-		s.manifest, err = there.manifest, nil
-	}
-	return at(Destination, err)
+	return m.copyAll(ctx, s.Pass, missing)
 }
 
-func (m *Mirror) copyAll(ctx context.Context, s *state, files []tuf.File) error {
+// different are the files of a publication, each once: roles that list nothing
+// may have one file.
+func different(pub *tuf.Publication) []tuf.File {
+	seen := map[digest.Digest]bool{}
+	return slices.DeleteFunc(pub.Files(), func(f tuf.File) bool {
+		was := seen[f.Digest]
+		seen[f.Digest] = true
+		return was
+	})
+}
+
+func (m *Mirror) copyAll(ctx context.Context, pass func(context.Context, tuf.File) ([]byte, error), files []tuf.File) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	done := make(chan tuf.File, len(files))
 	for _, f := range files {
 		g.Go(func() error {
-			raw, err := s.Fetch(gctx, f)
+			raw, err := pass(gctx, f)
 			if err != nil {
 				return at(Source, err)
 			}
-			f.Data = raw
-			if err := m.To.StoreFile(gctx, f); err != nil {
+			if err := m.To.Take(gctx, f, raw); err != nil {
 				return at(Destination, err)
 			}
-			done <- f
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.files, m.bytes = m.files+1, m.bytes+f.Length
 			return nil
 		})
 	}
-	err := g.Wait()
-	close(done)
-	for f := range done {
-		m.files, m.bytes = m.files+1, m.bytes+f.Length
+	return g.Wait()
+}
+
+// store writes the manifest of s, whose files the destination has, under the
+// state's own tag. A registry that misses a file after all gets every one that
+// it does not give out.
+func (m *Mirror) store(ctx context.Context, s *state) error {
+	e, err := m.To.CommitManifest(ctx, s.manifest)
+	if errors.Is(err, registrystore.ErrIncomplete) {
+		if _, err := m.resend(ctx, s); err != nil {
+			return err
+		}
+		e, err = m.To.CommitManifest(ctx, s.manifest)
 	}
-	return err
+	if errors.Is(err, tuf.ErrOccupied) {
+		// Under the state's tag, which does not move here, somebody keeps the
+		// same publication in another form.
+		there, rerr := m.there(ctx, e, s)
+		if rerr != nil {
+			return at(Destination, errors.Join(err, rerr))
+		}
+		s.manifest = there.manifest
+		return nil
+	}
+	m.wrote = m.wrote || err == nil
+	return at(Destination, err)
 }
 
 // listed reads and verifies a listed state, under the root that it names.
@@ -100,53 +125,117 @@ func (m *Mirror) listed(ctx context.Context, t *registrystore.Trust, e tuf.Entry
 	return m.verified(ctx, l, tuf.MemoryStore{})
 }
 
-// switchLatest points latest at the greatest state that the destination has,
-// and looks again afterwards: another mirror's late write may have come between,
-// or the publisher itself may write there. Every writer lists after its write,
-// so the last one sees what the others stored before.
-func (m *Mirror) switchLatest(ctx context.Context, s *state) error {
-	s, err := m.greatest(ctx, s)
-	for n := 0; err == nil && n < 2; n++ {
-		if err = m.To.AdvanceManifest(ctx, s.manifest); errors.Is(err, registrystore.ErrImmutable) {
-			m.report("%s: latest stays as it is, since tags cannot be moved there: readers find the state by its own tag", m.To)
-			return nil
-		}
+// there reads a state that the destination lists, and verifies that it is
+// whole: readers are pointed at it. One that is ours needs no second look.
+func (m *Mirror) there(ctx context.Context, e tuf.Entry, ours *state) (*state, error) {
+	l, err := m.To.At(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(l.Manifest(), ours.manifest) {
+		return ours, nil
+	}
+	s, err := m.verified(ctx, l, tuf.MemoryStore{})
+	if err != nil {
+		return nil, err
+	}
+	return s, m.whole(ctx, s, math.MaxInt64)
+}
+
+// commit stores s, unless the destination has it, and points latest at it: the
+// one switch that readers see. A layout is locked so long, and no longer: a
+// source that does not answer keeps nobody out.
+func (m *Mirror) commit(ctx context.Context, s *state, stored bool) (has *state, err error) {
+	l, locks := m.To.Journal().(tuf.Locker)
+	if locks {
+		unlock, err := l.Lock(ctx)
 		if err != nil {
-			break
+			return nil, at(Destination, err)
 		}
-		was := s
-		if s, err = m.greatest(ctx, s); err == nil && s == was {
-			return nil
+		defer func() { err = errors.Join(err, at(Destination, unlock())) }()
+	}
+	if !stored {
+		if err := m.store(ctx, s); err != nil {
+			return nil, err
 		}
 	}
-	return err
+	if locks { // the list costs nothing, and nobody comes between
+		if above, err := m.above(ctx, s); err == nil && above != nil {
+			s = above
+		}
+	}
+	has, err = m.switchLatest(ctx, s)
+	return has, at(Destination, err)
+}
+
+// switchLatest points latest at s, and looks afterwards: another mirror's late
+// write may have come between, or the publisher itself may write there. Every
+// writer lists after its write, so the last one sees what the others stored
+// before.
+func (m *Mirror) switchLatest(ctx context.Context, s *state) (*state, error) {
+	for range 2 {
+		err := m.To.AdvanceManifest(ctx, s.manifest)
+		if errors.Is(err, registrystore.ErrImmutable) {
+			m.report("%s: latest stays as it is, since tags cannot be moved there: readers find the state by its own tag", m.To)
+			return s, nil
+		}
+		if err != nil {
+			return s, err
+		}
+		m.wrote = true
+		above, err := m.above(ctx, s)
+		if err != nil || above == nil {
+			return s, err
+		}
+		s = above
+	}
+	return s, nil
 }
 
 // maxTries is how many listed states that cannot be verified are passed by.
 const maxTries = 4
 
 // greatest returns the greatest state that the destination lists, s or one
-// above it. What is listed and cannot be read, or is not this publisher's, is
-// passed by.
+// above it, or nil if it lists none.
 func (m *Mirror) greatest(ctx context.Context, s *state) (*state, error) {
 	entries, err := m.To.List(ctx)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	ours := s.entry()
-	ours.Digest = ours.Digest[:12]
-	above := states(entries, func(e tuf.Entry) bool { return tuf.CompareEntries(e, ours) > 0 })
-	for _, e := range above[:min(len(above), maxTries)] {
-		there, err := m.listed(ctx, m.To, e)
+	if above, err := m.firstOf(ctx, s, aboveOf(entries, s)); above != nil || err != nil {
+		return above, err
+	}
+	return m.firstOf(ctx, s, states(entries, func(e tuf.Entry) bool { return tuf.CompareEntries(e, s.listedAs()) == 0 }))
+}
+
+// above is greatest without s itself.
+func (m *Mirror) above(ctx context.Context, s *state) (*state, error) {
+	entries, err := m.To.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.firstOf(ctx, s, aboveOf(entries, s))
+}
+
+func aboveOf(entries []tuf.Entry, s *state) []tuf.Entry {
+	above := states(entries, func(e tuf.Entry) bool { return tuf.CompareEntries(e, s.listedAs()) > 0 })
+	return above[:min(len(above), maxTries)]
+}
+
+// firstOf returns the first of the listed states that can be taken, or nil.
+// What cannot be read, or is not this publisher's, is passed by.
+func (m *Mirror) firstOf(ctx context.Context, ours *state, list []tuf.Entry) (*state, error) {
+	for _, e := range list {
+		there, err := m.there(ctx, e, ours)
 		switch {
 		case err == nil:
 			return there, nil
 		case ctx.Err() != nil:
-			return s, err
+			return nil, err
 		}
 		m.report("%s: tag %s: passed by: %v", m.To, e.Tag, err)
 	}
-	return s, nil
+	return nil, nil
 }
 
 // states returns the states among entries that keep says, the newest first.
@@ -165,47 +254,4 @@ func passed(err error) bool {
 		}
 	}
 	return false
-}
-
-// history copies the states before ours that the destination does not list,
-// and returns how many.
-func (m *Mirror) history(ctx context.Context, ours *state) (int, error) {
-	entries, err := m.From.List(ctx)
-	if err != nil {
-		return 0, at(Source, err)
-	}
-	have, err := m.To.List(ctx)
-	if err != nil {
-		return 0, at(Destination, err)
-	}
-	newest := ours.entry()
-	newest.Digest = newest.Digest[:12]
-	older := states(entries, func(e tuf.Entry) bool { return tuf.CompareEntries(e, newest) < 0 })
-	n := 0
-	for _, e := range older[:min(len(older), m.History)] {
-		if slices.ContainsFunc(have, func(h tuf.Entry) bool { return h.Tag == e.Tag }) {
-			continue
-		}
-		switch err := m.older(ctx, e); {
-		case err == nil:
-			n++
-		case !passed(err):
-			return n, err
-		default:
-			m.report("%s: tag %s: not copied: %v", m.From, e.Tag, err)
-		}
-	}
-	return n, nil
-}
-
-// older copies one state for the history.
-func (m *Mirror) older(ctx context.Context, e tuf.Entry) error {
-	s, err := m.listed(ctx, m.From, e)
-	if err == nil {
-		err = m.whole(ctx, s, math.MaxInt64)
-	}
-	if err != nil {
-		return at(Source, err)
-	}
-	return m.store(ctx, s)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/carnet-project/carnet/metadata"
@@ -27,17 +28,22 @@ type Mirror struct {
 	Now func() time.Time
 	// History is how many states before the newest are copied too.
 	History int
+	// Repair asks the destination for every file of the newest state, and of
+	// those of the history, whole, and sends again what it lost.
+	Repair bool
 	// Report is told, in a sentence, what decided nothing. It may be nil.
 	Report func(string)
 
-	files int   // sent
-	bytes int64 // of files
+	mu    sync.Mutex // guards files and bytes
+	files int        // sent
+	bytes int64      // of files
+	wrote bool       // a manifest
 }
 
 // Synced says what a mirror has now.
 type Synced struct {
-	// Changed reports that the destination got a newer state, or an older one
-	// for its history.
+	// Changed reports that the destination got a newer state, an older one for
+	// its history, a file that it had lost, or its tag latest back.
 	Changed bool
 	// Behind reports that the destination had a newer state than the source.
 	Behind bool
@@ -48,6 +54,8 @@ type Synced struct {
 	Expires         time.Time
 	// History is how many older states were copied.
 	History int
+	// Repaired is how many files the destination listed and did not have.
+	Repaired int
 	// Files and Bytes were sent: what the destination lacked, without manifests.
 	Files int
 	Bytes int64
@@ -59,29 +67,51 @@ type Synced struct {
 // are taken: a mirror of a publisher that does not refresh is as honest as the
 // publisher, and verifiers see the same. Never is an older state published than
 // the destination has (docs/spec.md, "Mirrors").
-func (m *Mirror) Sync(ctx context.Context) (out *Synced, err error) {
-	unlock, err := m.lock(ctx)
-	if err != nil {
-		return nil, at(Destination, err)
-	}
-	defer func() { err = errors.Join(err, at(Destination, unlock())) }()
+func (m *Mirror) Sync(ctx context.Context) (*Synced, error) {
 	ours, theirs, err := m.both(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out = m.result(ours, theirs)
-	if theirs == nil || theirs.before(ours) {
-		err = m.publish(ctx, ours, theirs)
-	}
-	if err == nil && m.History > 0 && !out.Behind {
-		out.History, err = m.history(ctx, ours)
-	}
+	has, err := m.bring(ctx, ours, theirs)
 	if err != nil {
 		return nil, err
 	}
-	out.Changed = out.Changed || out.History > 0
+	out := m.result(ours, has)
+	if m.Repair {
+		if out.Repaired, err = m.repair(ctx, has); err != nil {
+			return nil, err
+		}
+	}
+	if m.History > 0 && !out.Behind {
+		if err := m.history(ctx, ours, out); err != nil {
+			return nil, err
+		}
+	}
+	out.Changed = m.wrote || out.Repaired > 0
 	out.Files, out.Bytes = m.files, m.bytes
 	return out, nil
+}
+
+// bring makes the destination's latest name the greatest state that either
+// side has, and returns that.
+func (m *Mirror) bring(ctx context.Context, ours, theirs *state) (*state, error) {
+	if theirs != nil && !theirs.before(ours) && m.To.AtLatest() {
+		return theirs, nil
+	}
+	has, err := m.greatest(ctx, ours)
+	if err != nil {
+		return nil, at(Destination, err)
+	}
+	if has != nil {
+		return m.commit(ctx, has, true)
+	}
+	if err := m.complete(ctx, ours, theirs); err != nil {
+		return nil, err
+	}
+	if err := m.copyMissing(ctx, ours); err != nil {
+		return nil, err
+	}
+	return m.commit(ctx, ours, false)
 }
 
 // Check verifies both sides as Sync does, and tells what Sync would do. It
@@ -91,11 +121,12 @@ func (m *Mirror) Check(ctx context.Context) (*Synced, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := m.result(ours, theirs)
-	if out.Changed {
-		err = m.complete(ctx, ours, theirs)
+	if theirs != nil && !theirs.before(ours) {
+		return m.result(ours, theirs), nil
 	}
-	return out, err
+	out := m.result(ours, ours)
+	out.Changed = true
+	return out, m.complete(ctx, ours, theirs)
 }
 
 // both reads and verifies what both sides have.
@@ -112,26 +143,14 @@ func (m *Mirror) both(ctx context.Context) (ours, theirs *state, err error) {
 	return ours, theirs, nil
 }
 
-func (m *Mirror) result(ours, theirs *state) *Synced {
-	out := &Synced{Changed: theirs == nil || theirs.before(ours)}
-	has := ours
-	if theirs != nil && ours.before(theirs) {
-		has, out.Behind = theirs, true
-	}
+func (m *Mirror) result(ours, has *state) *Synced {
+	out := &Synced{Behind: ours.before(has)}
 	out.Root, out.Timestamp, out.Identity = has.root.Version, has.timestamp.Version, has.pub.Identity()
 	out.Expires = has.timestamp.Expires
 	if x := has.timestamp.Timestamp.Carnet; x != nil {
 		out.Issued = x.Issued
 	}
 	return out
-}
-
-// lock keeps other writers out of a destination that is an image layout.
-func (m *Mirror) lock(ctx context.Context) (func() error, error) {
-	if l, ok := m.To.Journal().(tuf.Locker); ok {
-		return l.Lock(ctx)
-	}
-	return func() error { return nil }, nil
 }
 
 // open reads what both sides offer, together. A destination that has nothing
@@ -160,9 +179,12 @@ func (m *Mirror) destination(ctx context.Context, ours *state) (*state, error) {
 	if bytes.Equal(ours.manifest, m.To.Manifest()) {
 		return ours, nil
 	}
-	s, err := m.verified(ctx, opened{m.To}, tuf.MemoryStore{})
-	if err != nil {
+	s, err := m.verified(ctx, helped{opened{m.To}, m.From}, tuf.MemoryStore{})
+	if passed(err) {
 		return nil, foreign(err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	m.To.Holding(s.pub)
 	return s, nil

@@ -18,12 +18,43 @@ type holder interface {
 	tuf.Holder
 	Manifest() []byte
 	Fetch(context.Context, tuf.File) ([]byte, error)
+	Pass(context.Context, tuf.File) ([]byte, error)
 }
 
 // opened is a trust repository that was opened already.
 type opened struct{ *registrystore.Trust }
 
 func (opened) Open(context.Context) error { return nil }
+
+// helped is a destination that may have lost what its state is verified by.
+// The source has the file, perhaps, which its signed hash tells.
+type helped struct {
+	opened
+	by *registrystore.Trust
+}
+
+// Prefetch asks for nothing: little is needed, and most of it is inlined.
+func (helped) Prefetch(context.Context, tuf.Want) {}
+
+// Root asks the source first, whose roots are at hand: a root is verified by
+// the one before, whoever gives it.
+func (h helped) Root(ctx context.Context, version int64) ([]byte, error) {
+	if raw, err := h.by.Root(ctx, version); err == nil {
+		return raw, nil
+	}
+	return h.opened.Root(ctx, version)
+}
+
+func (h helped) File(ctx context.Context, role string, want metadata.MetaFile) ([]byte, error) {
+	raw, err := h.opened.File(ctx, role, want)
+	if !errors.Is(err, registrystore.ErrNotFound) && !errors.Is(err, registrystore.ErrCorrupt) || want.Hashes.Digest() == "" {
+		return raw, err
+	}
+	if mine, merr := h.by.File(ctx, role, want); merr == nil {
+		return mine, nil
+	}
+	return nil, err
+}
 
 // state is a publication that a client verified.
 type state struct {
@@ -35,6 +66,13 @@ type state struct {
 
 func (s *state) entry() tuf.Entry {
 	return tuf.Entry{Root: s.root.Version, Version: s.timestamp.Version, Digest: s.pub.Identity()}
+}
+
+// listedAs is entry as a tag says it.
+func (s *state) listedAs() tuf.Entry {
+	e := s.entry()
+	e.Digest = e.Digest[:12]
+	return e
 }
 
 // before reports whether readers prefer o to s.
@@ -78,8 +116,12 @@ func (s *state) isTrusted() error {
 var errNotWhole = fmt.Errorf("%w: the state's manifest is not what its snapshot says", tuf.ErrInvalid)
 
 // whole checks that the manifest holds every file that the snapshot lists and
-// no other, and all roots, each vouched for by the one before.
+// no other, all roots, each vouched for by the one before, and nothing that a
+// registry would read more into.
 func (m *Mirror) whole(ctx context.Context, s *state, oldest int64) error {
+	if err := registrystore.PlainManifest(s.manifest); err != nil {
+		return err
+	}
 	meta := s.snapshot.Snapshot.Meta
 	if len(s.pub.Roles)+1 != len(meta) {
 		return fmt.Errorf("%w: %d role files where %d are listed", errNotWhole, len(s.pub.Roles)+1, len(meta))

@@ -19,9 +19,6 @@ import (
 // The manifest itself is unsigned: what it lists must be what the snapshot
 // says, or the mirror would hold less than the origin, or a stranger's files.
 func TestSyncRefusesAManifestThatIsNotItsSnapshots(t *testing.T) {
-	named := func(name string) func(ocispec.Descriptor) bool {
-		return func(d ocispec.Descriptor) bool { return d.Annotations[metadata.AnnotationFilename] == name }
-	}
 	for name, edit := range map[string]func([]ocispec.Descriptor) []ocispec.Descriptor{
 		"a role is missing": func(l []ocispec.Descriptor) []ocispec.Descriptor {
 			return slices.DeleteFunc(l, named("1.revocations.json"))

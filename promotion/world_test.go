@@ -46,6 +46,7 @@ type pair struct {
 	cache     *registrystore.Cache
 	notes     []string
 	history   int
+	repair    bool
 }
 
 func newPair(t *testing.T, from, to end) *pair {
@@ -63,7 +64,7 @@ func (p *pair) sync(t *testing.T) (*promotion.Synced, error) {
 func (p *pair) syncWithin(ctx context.Context, t *testing.T) (*promotion.Synced, error) {
 	m := promotion.Mirror{
 		Root: p.publisher.Root, Store: p.store, From: p.from.trust(t, p.cache), To: p.to.trust(t, p.cache), Now: p.publisher.Now,
-		History: p.history, Report: func(s string) { p.notes = append(p.notes, s) },
+		History: p.history, Repair: p.repair, Report: func(s string) { p.notes = append(p.notes, s) },
 	}
 	return m.Sync(ctx)
 }

@@ -21,6 +21,9 @@ type backend interface {
 	blob(ctx context.Context, desc ocispec.Descriptor) ([]byte, error)
 	// hasBlob reports whether desc is said to be there.
 	hasBlob(ctx context.Context, desc ocispec.Descriptor) (bool, error)
+	// confirm fails unless desc can be read, as far as its length and its first
+	// byte say.
+	confirm(ctx context.Context, desc ocispec.Descriptor) error
 	// tags returns all tags in no order, none for a repository without any.
 	tags(ctx context.Context) ([]string, error)
 	// pushBlob stores data. It does not ask first whether it is there.

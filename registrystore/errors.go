@@ -27,6 +27,7 @@ var (
 	ErrTooLarge     = errors.New("too large")
 	ErrCorrupt      = errors.New("content is not what its descriptor says")
 	ErrLocked       = errors.New("locked by another process")
+	ErrIncomplete   = errors.New("the registry lacks what the manifest lists")
 )
 
 // Error says which repository failed to do what, why, and what to do.
@@ -126,6 +127,9 @@ func kind(err error) error {
 func statusKind(r *errcode.ErrorResponse) error {
 	if saysImmutable(r) {
 		return ErrImmutable
+	}
+	if slices.ContainsFunc(r.Errors, func(e errcode.Error) bool { return e.Code == errcode.ErrorCodeManifestBlobUnknown }) {
+		return ErrIncomplete
 	}
 	switch r.StatusCode {
 	case http.StatusNotFound:

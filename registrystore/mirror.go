@@ -1,11 +1,14 @@
 package registrystore
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/tuf"
@@ -30,10 +33,64 @@ func (t *Trust) Holding(p *tuf.Publication) {
 	t.remember(p)
 }
 
-// StoreFile stores a file, whose bytes are at hand, unless it is there. It may
-// be called by several goroutines.
-func (t *Trust) StoreFile(ctx context.Context, f tuf.File) error {
-	return t.pushFiles(ctx, []tuf.File{f})
+// AtLatest reports whether the tag latest names what t serves.
+func (t *Trust) AtLatest() bool { return t.raw != nil && bytes.Equal(t.raw, t.named) }
+
+// Pass returns the bytes of a file of the state, like Fetch, and keeps them in
+// the cache alone: a mirror passes on more than fits into memory.
+func (t *Trust) Pass(ctx context.Context, f tuf.File) ([]byte, error) {
+	if f.Data != nil {
+		return f.Data, nil
+	}
+	if raw := t.local(f.Digest); raw != nil {
+		return raw, nil
+	}
+	raw, err := t.asked(ctx, f)
+	if err == nil {
+		t.cache.Put(raw)
+	}
+	return raw, err
+}
+
+// Lacks asks for a file, whole, whatever is known of it, and reports whether
+// it is gone or not what it should be. A HEAD would answer for a file that a
+// collector took.
+func (t *Trust) Lacks(ctx context.Context, f tuf.File) (bool, error) {
+	_, err := t.asked(ctx, f)
+	lost := errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if lost {
+		delete(t.there, f.Digest)
+		return true, nil
+	}
+	if err == nil {
+		t.there[f.Digest] = true
+	}
+	return false, err
+}
+
+// Take stores raw as the file f, unless it is there. It may be called by several
+// goroutines. What readers do not find in the manifest is asked for once: its
+// length and first byte, since a registry checks what it takes by the digest,
+// and the source has it still if it is lost.
+func (t *Trust) Take(ctx context.Context, f tuf.File, raw []byte) error {
+	if t.isThere(f.Digest) {
+		return nil
+	}
+	desc := ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length}
+	if err := t.backend.pushBlob(ctx, desc, raw); err != nil {
+		return err
+	}
+	if f.Data == nil || isRole(f.Role) {
+		if err := t.backend.confirm(ctx, desc); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	t.there[f.Digest] = true
+	t.mu.Unlock()
+	return nil
 }
 
 // CommitManifest stores the manifest of a state under the state's own tag,
@@ -76,6 +133,20 @@ func (t *Trust) AdvanceManifest(ctx context.Context, raw []byte) error {
 	return err
 }
 
+// PlainManifest refuses what a manifest says beyond the files of a state: a
+// config that would have to be copied too, a subject that it would be a
+// referrer of. Neither is signed.
+func PlainManifest(raw []byte) error {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return fmt.Errorf("%w: %w", tuf.ErrUnreadable, err)
+	}
+	if m.Config.Digest != ocispec.DescriptorEmptyJSON.Digest || m.Subject != nil {
+		return fmt.Errorf("%w: the state's manifest has a config or a subject of its own", tuf.ErrUnreadable)
+	}
+	return nil
+}
+
 // Listed is one listed state of a trust repository, whatever its latest names:
 // a [tuf.Source] of it. Nothing about it is verified.
 type Listed struct{ t *Trust }
@@ -107,6 +178,9 @@ func (l *Listed) Manifest() []byte { return l.t.raw }
 
 // Fetch returns the bytes of a file of the state.
 func (l *Listed) Fetch(ctx context.Context, f tuf.File) ([]byte, error) { return l.t.Fetch(ctx, f) }
+
+// Pass is Fetch that keeps nothing in memory.
+func (l *Listed) Pass(ctx context.Context, f tuf.File) ([]byte, error) { return l.t.Pass(ctx, f) }
 
 // Root returns a root by version.
 func (l *Listed) Root(ctx context.Context, version int64) ([]byte, error) {

@@ -21,7 +21,7 @@ func (t *Trust) Open(ctx context.Context) error {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	t.serve(nil, nil)
-	t.others, t.refused = nil, nil
+	t.others, t.refused, t.named = nil, nil, nil
 	if k := t.cache.latest(t.name); k != nil && t.remote {
 		ctx = withKnown(ctx, k)
 	}
@@ -31,6 +31,7 @@ func (t *Trust) Open(ctx context.Context) error {
 	}
 	if err == nil {
 		t.serve(p, raw)
+		t.named = raw
 		t.keepLatest(raw)
 		return nil
 	}

@@ -34,6 +34,7 @@ type Trust struct {
 	mu    sync.Mutex
 	state *tuf.Publication         // what Open found
 	raw   []byte                   // its manifest
+	named []byte                   // the manifest that latest named
 	bytes map[digest.Digest][]byte // fetched ahead
 	there map[digest.Digest]bool   // known to be stored in this repository
 	roots map[int64][]byte         // unpacked from the root pack
@@ -130,15 +131,19 @@ func (t *Trust) file(ctx context.Context, f tuf.File) ([]byte, error) {
 	if raw := t.local(f.Digest); raw != nil {
 		return raw, nil
 	}
+	raw, err := t.asked(ctx, f)
+	if err == nil {
+		t.keep(f.Digest, raw)
+	}
+	return raw, err
+}
+
+// asked asks the repository for f.
+func (t *Trust) asked(ctx context.Context, f tuf.File) ([]byte, error) {
 	if f.Length < 0 || f.Length > tuf.FileLimit(f.Role) {
 		return nil, fmt.Errorf("%s: %w: %s of %d bytes", t.name, ErrTooLarge, f.Role, f.Length)
 	}
-	raw, err := t.backend.blob(ctx, ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length})
-	if err != nil {
-		return nil, err
-	}
-	t.keep(f.Digest, raw)
-	return raw, nil
+	return t.backend.blob(ctx, ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: f.Digest, Size: f.Length})
 }
 
 func (t *Trust) local(d digest.Digest) []byte {

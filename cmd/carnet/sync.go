@@ -18,6 +18,7 @@ import (
 type syncFlags struct {
 	publisher string
 	history   int
+	repair    bool
 	every     time.Duration
 	from, to  sideFlags
 }
@@ -36,7 +37,8 @@ SRC is verified as a verifier does it, with the pinned publisher and all that th
 machine saw of it: a source that lies is refused, and DST never gets an older state
 than it has. What is expired is taken all the same, since verifiers see that
 themselves. Readers of DST see one switch, from the state before to the new one.
-What an interrupted sync left out, the next one sends.
+What an interrupted sync left out, the next one sends. What DST lost since, it does
+not look for, but with --repair, which reads every file there.
 
 The publisher is the pinned one that has SRC or DST among its repositories, or that
 of --publisher. Verifiers ask DST once they pin it too: carnet trust add NAME DST.
@@ -66,6 +68,7 @@ each with its password on standard input, a line each, that of SRC first.`,
 	}
 	cmd.Flags().StringVar(&f.publisher, "publisher", "", "pinned publisher that is mirrored")
 	cmd.Flags().IntVar(&f.history, "history", 0, "mirror this `number` of older states too")
+	cmd.Flags().BoolVar(&f.repair, "repair", false, "ask DST for every file, and send again what it lost")
 	cmd.Flags().DurationVar(&f.every, "every", 0, "go on, with this `duration` between turns")
 	f.from.register(cmd, "from", "SRC")
 	f.to.register(cmd, "to", "DST")
@@ -85,8 +88,9 @@ type synced struct {
 	Issued      *time.Time `json:"issued"`
 	Expires     time.Time  `json:"expires"`
 	Expired     bool       `json:"expired"`
-	History     int        `json:"history"` // older states that were copied
-	Files       int        `json:"files"`   // that were sent
+	History     int        `json:"history"`  // older states that were copied
+	Repaired    int        `json:"repaired"` // files that DST had lost
+	Files       int        `json:"files"`    // that were sent
 	Bytes       int64      `json:"bytes"`
 }
 
@@ -102,7 +106,7 @@ func (c *command) sync(ctx context.Context, f syncFlags, args []string) error {
 	out := synced{
 		Source: m.From.String(), Destination: m.To.String(), Publisher: pin.Name, Changed: done.Changed, Behind: done.Behind,
 		RootVersion: done.Root, Version: done.Timestamp, Identity: done.Identity, Expires: done.Expires, Expired: !c.now().Before(done.Expires),
-		History: done.History, Files: done.Files, Bytes: done.Bytes,
+		History: done.History, Repaired: done.Repaired, Files: done.Files, Bytes: done.Bytes,
 	}
 	if !done.Issued.IsZero() {
 		out.Issued = &done.Issued
@@ -115,6 +119,8 @@ func (c *command) sync(ctx context.Context, f syncFlags, args []string) error {
 
 func (s synced) String() string {
 	switch {
+	case s.Repaired > 0:
+		return fmt.Sprintf("%s has state %d, and %d files that it had lost: %d files, %d bytes sent", s.Destination, s.Version, s.Repaired, s.Files, s.Bytes)
 	case s.Behind:
 		return fmt.Sprintf("nothing to do: %s has state %d already, and %s an older one", s.Destination, s.Version, s.Source)
 	case !s.Changed:
@@ -155,7 +161,7 @@ func (c *command) mirror(f syncFlags, args []string) (*promotion.Mirror, *verify
 	if err != nil {
 		return fail(err)
 	}
-	m := &promotion.Mirror{Root: pin.Root, Store: state, Now: c.now, History: f.history, Report: func(s string) { c.say("%s", printable(s)) }}
+	m := &promotion.Mirror{Root: pin.Root, Store: state, Now: c.now, History: f.history, Repair: f.repair, Report: func(s string) { c.say("%s", printable(s)) }}
 	if m.From, err = a.Trust(from); err != nil {
 		return fail(err)
 	}
