@@ -97,7 +97,7 @@ func (o Importing) run(ctx context.Context) (*Imported, error) {
 	if !changed && len(lost) == 0 {
 		return o.result(c, there, false), nil
 	}
-	pub, err := c.Gather(ctx, Gathering{Held: there, Fetch: o.fetchHeld(lost), Report: o.Report})
+	pub, err := c.Gather(ctx, Gathering{Held: there, Fetch: o.To.Fetch, Report: o.Report})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Source, err)
 	}
@@ -157,16 +157,6 @@ func (o Importing) lost(ctx context.Context, pub *Publication) (map[digest.Diges
 		lost[f.Digest] = true
 	}
 	return lost, err
-}
-
-// fetchHeld reads what the trust repository still has.
-func (o Importing) fetchHeld(lost map[digest.Digest]bool) func(context.Context, File) ([]byte, error) {
-	return func(ctx context.Context, f File) ([]byte, error) {
-		if lost[f.Digest] {
-			return nil, fmt.Errorf("%s: %w: %s version %d", o.To, ErrNotFound, f.Role, f.Version)
-		}
-		return o.To.Fetch(ctx, f)
-	}
 }
 
 // restore stores what was lost of the publication that is there.

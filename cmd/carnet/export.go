@@ -29,7 +29,12 @@ func newExport(c *command) *cobra.Command {
 		Long: `Export writes the newest state of the publisher in TRUST to DIR/metadata, byte for
 byte, as a web server serves it to TUF clients: all roots, timestamp, snapshot, and
 the file of every role. It verifies like a verifier, and writes only what changed;
-timestamp is the last, so that who follows sees the state before or this one.
+timestamp is the last, so that who follows sees the state before or this one. A folder
+belongs to one publisher, and is never taken back to an older state.
+
+Target files are not exported: they are manifests in registries. A TUF client asks the
+metadata for a target path, NAME:TAG or NAME@sha256:..., and gets length and SHA-256 of
+the manifest, which any registry gives by that digest.
 
 The publisher is pinned here, or --root or --root-digest says what to trust.`,
 		Example: `  carnet export registry.example/trust /srv/www/tuf`,

@@ -30,7 +30,10 @@ again to take what is new: nothing older than what was seen is taken.
 SOURCE is the folder of the metadata, as a URL (https://...) or on disk (a path; one
 that could be a registry's name begins with ./ or /), or a TUF mirror in a registry
 (HOST/PATH[:TAG], or oci:DIR[:TAG]): one manifest for the top level, and one for each
-delegated role under its name as tag.
+delegated role under its name as tag. Target files are not copied; the artifacts that
+they stand for are looked up by path and digest where they are.
+
+What the trust repository lost of the newest state is stored again.
 
 The root comes from the publisher by a way of its own, once: nothing is trusted on
 first use.`,
