@@ -15,6 +15,13 @@
 //	p := promotion.Promoter{From: regs, To: regs, Verify: verifier, Policy: policy, Attach: true}
 //	promoted, err := p.Promote(ctx, source, destination)
 //
+// A [Saver] writes repositories, of artifacts and of trust, into one file, and a
+// [Loader] takes such a file in where there is no network, once all of it is
+// verified:
+//
+//	s := promotion.Saver{From: regs, Now: time.Now}
+//	saved, err := s.Save(ctx, "release.tar", references, trustRepositories)
+//
 // Whatever fails says by a [SideError] which side did: where content comes
 // from, or where it goes. What was written until then is complete in itself,
 // nothing names what is missing, and the same call again finishes the work.
