@@ -57,3 +57,15 @@ func (t *Trust) forget(f tuf.File) {
 	defer t.mu.Unlock()
 	delete(t.there, f.Digest)
 }
+
+// StoreFile stores a file, whose bytes are at hand, unless it is there. It may
+// be called by several goroutines.
+func (t *Trust) StoreFile(ctx context.Context, f tuf.File) error {
+	return t.pushFiles(ctx, []tuf.File{f})
+}
+
+// An import writes to a trust repository, with a lock and without.
+var (
+	_ tuf.Destination = (*Trust)(nil)
+	_ tuf.Destination = (*lockedTrust)(nil)
+)
