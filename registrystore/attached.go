@@ -45,8 +45,10 @@ func (a *Artifacts) Attached(ctx context.Context, subject digest.Digest, id stri
 // maxEvidencePages are read. At most metadata.MaxAttachments are read, those
 // first that claim to be this publisher's, and newer: others cost nothing.
 // What cannot be read, or is something else, is told in notes, and so is a
-// list that does not come within half of the time that is left.
-func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id string) (out []*Attachment, notes []error) {
+// list that does not come within half of the time that is left. Where others
+// are read, files of the one under the tag are fetched ahead at the same time,
+// if want is given.
+func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id string, want ...tuf.Want) (out []*Attachment, notes []error) {
 	asking, cancel := half(ctx)
 	defer cancel()
 	var tagged *Attachment
@@ -70,7 +72,11 @@ func (a *Artifacts) Attachments(ctx context.Context, subject digest.Digest, id s
 	if listErr != nil {
 		notes = append(notes, listErr)
 	}
+	for _, w := range want {
+		g.Go(func() error { tagged.prefetch(ctx, w); return nil })
+	}
 	more, failed := a.readListed(ctx, subject, id, listed, tagged)
+	_ = g.Wait()
 	return append(out, more...), append(notes, failed...)
 }
 

@@ -187,6 +187,13 @@ func (a *Attachment) Prefetch(ctx context.Context, want tuf.Want) {
 	a.trust.fetchAll(ctx, affordable(append(files, p.Roles...), len(files)+metadata.MaxPrefetches, want))
 }
 
+// prefetch is Prefetch of what may not have been found.
+func (a *Attachment) prefetch(ctx context.Context, want tuf.Want) {
+	if a != nil {
+		a.Prefetch(ctx, want)
+	}
+}
+
 // affordable picks from the front what is not at hand and fits, so many at most.
 func affordable(files []tuf.File, most int, want tuf.Want) []tuf.File {
 	var out []tuf.File

@@ -147,6 +147,21 @@ func (s *session) settle(tells bool) (reverted bool) {
 	return true
 }
 
+// root is the version of the newest root that is remembered, or pinned.
+func (s *session) root() int64 {
+	raw, err := s.state.Get(metadata.RoleRoot)
+	if err != nil {
+		raw = s.pin.Root
+	}
+	return version(metadata.RoleRoot, raw)
+}
+
+// has reports whether the file of a role is remembered.
+func (s *session) has(role, sha256 string) bool {
+	raw, err := s.state.Get(role)
+	return err == nil && metadata.SHA256(sha256).Verify(raw) == nil
+}
+
 // known offers what was seen before, if there is anything.
 func (s *session) known() []tuf.Source {
 	if _, err := s.state.Get(metadata.RoleTimestamp); err != nil {
@@ -186,6 +201,7 @@ func (s *session) behind(last *tuf.Client) error {
 func (s *session) findAttachments(ctx context.Context, v *Verifier, subjects []*subject) []*registrystore.Attachment {
 	subjects = subjects[:min(len(subjects), maxAttachmentsAsked)]
 	lists, notes := make([][]*registrystore.Attachment, len(subjects)), make([][]error, len(subjects))
+	want := tuf.Want{AfterRoot: s.root(), Has: s.has}
 	var g errgroup.Group
 	g.SetLimit(parallel)
 	for i, sub := range subjects {
@@ -199,7 +215,7 @@ func (s *session) findAttachments(ctx context.Context, v *Verifier, subjects []*
 			if d == "" {
 				d = sub.ref.Digest
 			}
-			lists[i], notes[i] = repo.Attachments(ctx, d, s.id)
+			lists[i], notes[i] = repo.Attachments(ctx, d, s.id, want)
 			return nil
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,7 +202,12 @@ func TestEvidenceThatTellsNothingIsNotRemembered(t *testing.T) {
 	}
 	d := w.requireReason("HOST/none/net-monitor:1.0", verify.Allowed, verify.OK)
 	require.Equal(t, verify.FromRegistry, d.Results[0].Source)
-	// Together with others it takes nothing from them either.
+	// Together with others it takes nothing from them either, also where it
+	// lacks what they need.
+	p := w.evidence("junk:1.0")
+	p.Roles = slices.DeleteFunc(p.Roles, func(f tuf.File) bool { return f.Role == "releases" })
+	w.attachFiles("HOST/none/junk:1.0", w.id(w.wabbit), p)
+	w.reg.Inject(fixtures.Fault{On: fixtures.Get("/none/junk/blobs/"), Then: fixtures.Status(http.StatusNotFound)})
 	out, err := w.verifier().Verify(t.Context(), w.ref("HOST/none/net-monitor:1.0"), w.ref("HOST/none/junk:1.0"))
 	require.NoError(t, err)
 	w.requireReasons(out[0], verify.Allowed, verify.OK)
@@ -213,17 +219,24 @@ func TestTornEvidenceIsNotRemembered(t *testing.T) {
 	w := ages(t)
 	w.recall("old")
 	w.mirrored("none")
+	torn := w.evidence("net-monitor:2.0")
+	torn.Snapshot = tuf.NewFile(metadata.RoleSnapshot, torn.Snapshot.Version, []byte("other bytes"))
 	p := w.evidence("net-monitor:2.0")
 	for i, f := range p.Roles {
 		p.Roles[i] = tuf.NewFile(f.Role, f.Version, []byte("other bytes"))
 	}
 	p.Targets = tuf.NewFile(metadata.RoleTargets, p.Targets.Version, []byte("other bytes"))
-	w.attachFiles("HOST/none/net-monitor:2.0", w.id(w.wabbit), p)
-	// The lax registry would give files of other repositories by their digests.
-	w.reg.Inject(fixtures.Fault{On: fixtures.Get("/none/net-monitor/blobs/"), Then: fixtures.Status(http.StatusNotFound)})
-	w.requireReason("HOST/none/net-monitor:2.0", verify.Undecided, verify.Unreachable)
-	w.mirrored("old")
-	w.requireReason("HOST/none/net-monitor:1.0", verify.Allowed, verify.OK)
+	for _, p := range []*tuf.Publication{p, torn} {
+		w.recall("old")
+		w.mirrored("none")
+		w.attachFiles("HOST/none/net-monitor:2.0", w.id(w.wabbit), p)
+		// The lax registry would give files of other repositories by their digests.
+		lost := w.reg.Inject(fixtures.Fault{On: fixtures.Get("/none/net-monitor/blobs/"), Then: fixtures.Status(http.StatusNotFound)})
+		w.requireReason("HOST/none/net-monitor:2.0", verify.Undecided, verify.Unreachable)
+		lost.Remove()
+		w.mirrored("old")
+		w.requireReason("HOST/none/net-monitor:1.0", verify.Allowed, verify.OK)
+	}
 }
 
 // A mirror that is behind what an artifact brought along rolls nothing back:
@@ -429,18 +442,22 @@ func TestNotesArePrintable(t *testing.T) {
 	}
 }
 
-// Evidence costs two rounds more than the question itself, one more where its
-// files are too large to be inlined and foreign attachments stand beside it.
+// Evidence costs one round more than the question itself, and a second where
+// its files are too large to be inlined or foreign attachments stand beside it;
+// a third where it lost its tag and is large.
 func TestRoundsOfEvidence(t *testing.T) {
 	for name, c := range map[string]struct {
 		large           bool
 		foreign         int
 		rounds, request int
+		untagged        bool
 	}{
-		"small":           {false, 0, 2, 4},
-		"large":           {true, 0, 3, 5},
-		"small among 100": {false, 100, 3, 4 + 7},
-		"large among 100": {true, 100, 4, 5 + 7},
+		"small":               {false, 0, 2, 4, false},
+		"large":               {true, 0, 3, 5, false},
+		"small among 100":     {false, 100, 3, 4 + 7, false},
+		"small in lists only": {false, 0, 3, 5, true},
+		"large in lists only": {true, 0, 4, 6, true},
+		"large among 100":     {true, 100, 3, 5 + 7, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -456,6 +473,9 @@ func TestRoundsOfEvidence(t *testing.T) {
 			w.attach("HOST/net-monitor:1.0")
 			w.alone()
 			w.policy(strings.Replace(wabbitOnly, ", repositories: [HOST/trust/wabbit]", "", 1))
+			if c.untagged {
+				w.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/trust."), Then: fixtures.Status(http.StatusNotFound)})
+			}
 			rounds := fixtures.CountRounds(t, w.reg)
 			w.reg.Reset()
 			w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
@@ -465,4 +485,152 @@ func TestRoundsOfEvidence(t *testing.T) {
 			require.Less(t, bytes, int64(1<<20))
 		})
 	}
+}
+
+// Evidence is not asked for where it could change nothing.
+func TestWhereNoEvidenceIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	bad, good := w.signed("net-monitor", "1.0", "one"), w.signed("net-monitor", "2.0", "two")
+	w.attach("HOST/net-monitor:1.0")
+	w.withdraw(w.wabbit, bad.Digest)
+	w.reg.Reset()
+	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.Revoked)
+	w.requireReason("HOST/net-monitor:2.0@"+bad.Digest.String(), verify.Denied, verify.DigestMismatch)
+	w.reg.Inject(fixtures.Fault{On: fixtures.Head("/net-monitor/manifests/2.0"), Then: fixtures.Status(http.StatusForbidden)})
+	w.requireReason("HOST/net-monitor:2.0@"+good.Digest.String(), verify.Undecided, verify.Unreachable)
+	require.Zero(t, w.asked("/manifests/trust."), "%v", w.reg.Requests())
+}
+
+// Two requirements that ask one publisher ask for its evidence once.
+func TestEvidenceIsAskedForOnce(t *testing.T) {
+	w := newWorld(t)
+	acme := w.publisher("acme")
+	w.root("acme", acme.Root)
+	w.signed("net-monitor", "1.0", "one")
+	w.policy(`
+version: 1
+publishers:
+  wabbit: {root: roots/wabbit.json}
+  acme: {root: roots/acme.json}
+rules:
+  - {name: all, scope: HOST/**, require: [{publisher: acme}, {publisher: wabbit, origin-from: acme}]}
+`)
+	w.reg.Reset()
+	w.verify("HOST/net-monitor:1.0")
+	require.Equal(t, 2, w.asked("/manifests/trust."), "%v", w.reg.Requests())
+}
+
+// A mirror that is behind still gives the files that did not change.
+func TestMirrorThatIsBehindGivesFiles(t *testing.T) {
+	w := newWorld(t)
+	w.reg = fixtures.Distribution(t) // keeps blobs by repository
+	w.wabbit = fixtures.NewPublisher(t, w.reg.Host+"/trust/wabbit", registrystore.Options{})
+	w.wabbit.Delegate("other", "other", "other-dev")
+	w.wabbit.Delegate("releases", "net-monitor", "wabbit-dev")
+	w.root("wabbit", w.wabbit.Root)
+	w.policy(strings.Replace(wabbitOnly, "HOST/trust/wabbit", "HOST/mirror/wabbit", 1))
+	w.vouch(w.wabbit, tuf.Vouching{Role: "other"}, w.push("other", "1.0", "other"))
+	w.mirror("mirror/wabbit")
+	a := w.push("net-monitor", "1.0", "one")
+	w.vouch(w.wabbit, tuf.Vouching{Role: "releases"}, a)
+	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), w.evidence(w.wabbit, "net-monitor:1.0", metadata.DigestPath("net-monitor", a.Digest)))
+	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+	w.cache = t.TempDir()
+	w.requireReason("HOST/other:1.0", verify.Allowed, verify.OK)
+	// The same where evidence is read again.
+	w.cache = t.TempDir()
+	out, err := w.verifier().Verify(t.Context(), w.ref("HOST/net-monitor:1.0"), w.ref("HOST/other:1.0"))
+	require.NoError(t, err)
+	w.requireReasons(out[0], verify.Allowed, verify.OK)
+	w.requireReasons(out[1], verify.Allowed, verify.OK)
+}
+
+// What is withdrawn in one evidence is remembered against all older one.
+func TestWithdrawalInEvidenceIsRemembered(t *testing.T) {
+	w := ages(t)
+	w.recall("none")
+	w.mirrored("none")
+	w.requireReason("HOST/old/net-monitor:3.0", verify.Allowed, verify.OK)
+	w.requireReason("HOST/new/net-monitor:3.0", verify.Denied, verify.Revoked)
+	w.requireReason("HOST/old/net-monitor:3.0", verify.Denied, verify.Revoked)
+	w.mirrored("old")
+	w.requireReason("HOST/none/net-monitor:3.0", verify.Denied, verify.Revoked)
+}
+
+// A repository that shows newer metadata, though expired, refutes older
+// evidence that is not.
+func TestEvidenceOlderThanAnExpiredRepository(t *testing.T) {
+	w := newWorld(t)
+	l := newRoot(t, "")
+	a := w.push("net-monitor", "1.0", "one")
+	entries := map[string]metadata.Target{"net-monitor:1.0": {Length: a.Size, Hashes: metadata.SHA256(a.Digest.Encoded())}}
+	w.root("foreign", l.root)
+	w.policy(foreignOnly)
+	id, err := verify.Pin{Root: l.root}.ID()
+	require.NoError(t, err)
+	old := l.publishUntil(w, fixtures.Epoch.Add(30*day), 1, l.key, [][]byte{l.root}, entries)
+	w.attachFiles("HOST/net-monitor:1.0", id, old)
+	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+	l.publishUntil(w, fixtures.Epoch.Add(day), 2, l.key, [][]byte{l.root}, map[string]metadata.Target{})
+	w.wabbit.Sleep(2 * day)
+	w.dir, w.cache = t.TempDir(), t.TempDir()
+	w.root("foreign", l.root)
+	w.policy(foreignOnly)
+	d := w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.Expired)
+	require.Contains(t, strings.Join(d.Notes, "\n"), "what is attached does not help")
+}
+
+// However much others write, notes stay few, short and printable.
+func TestNotesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.policy(strings.Replace(wabbitOnly, ", repositories: [HOST/trust/wabbit]", "", 1))
+	repo := w.reg.Repository(t, "net-monitor")
+	var refs []registrystore.Reference
+	for i := range 10 {
+		desc := repo.PushImage(t, fmt.Sprint(i), fmt.Sprint(i))
+		for k := range 8 {
+			name := "1.evil%1B%5B31m%C2%9B2J" + fmt.Sprint(k) + ".json"
+			layer := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1,"annotations":{"tuf.io/filename":%q}}`, metadata.MediaTypeFile, desc.Digest, name)
+			repo.PushManifest(t, "", ocispec.MediaTypeImageManifest, []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":%q,
+				"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},
+				"layers":[%s,%s],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`,
+				ocispec.MediaTypeImageManifest, metadata.ArtifactTypeTrust, layer, layer, desc.MediaType, desc.Digest, desc.Size)))
+		}
+		refs = append(refs, w.ref("HOST/net-monitor:"+fmt.Sprint(i)))
+	}
+	long := `{"errors":[{"code":"DENIED","message":"` + strings.Repeat("no ", 1_000) + `"}]}`
+	w.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/trust."), Then: func(rw http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = rw.Write([]byte(long))
+	}})
+	out, err := w.verifier().Verify(t.Context(), refs...)
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(out[0].Notes, "\n"), "evil?[31m?2J")
+	require.LessOrEqual(t, len(out[0].Notes), 64)
+	for _, n := range out[0].Notes {
+		require.LessOrEqual(t, len(n), 510)
+		require.Negative(t, strings.IndexFunc(n, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", n)
+	}
+}
+
+// Attachments are looked for at 64 artifacts of one call.
+func TestEvidenceOfManyArtifacts(t *testing.T) {
+	w := newWorld(t)
+	w.policy(strings.Replace(wabbitOnly, ", repositories: [HOST/trust/wabbit]", "", 1))
+	d := w.push("net-monitor", "1.0", "one").Digest.String()
+	var refs []registrystore.Reference
+	for i := range 70 {
+		refs = append(refs, w.ref("HOST/net-monitor"+fmt.Sprint(i)+"@"+d))
+	}
+	w.reg.Reset()
+	_, err := w.verifier().Verify(t.Context(), refs...)
+	require.NoError(t, err)
+	require.Equal(t, 64, w.asked("/manifests/trust."))
+	// Offline none is, and nothing is said of it.
+	w.opts.Offline = true
+	w.reg.Reset()
+	out, err := w.verifier().Verify(t.Context(), refs...)
+	require.NoError(t, err)
+	require.Empty(t, w.reg.Requests())
+	require.NotContains(t, strings.Join(out[0].Notes, "\n"), "trust.")
 }

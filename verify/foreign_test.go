@@ -20,6 +20,12 @@ import (
 // wabbit's place: top-level targets vouches itself, as other tools do.
 func (l *line) publish(w *world, version int64, online *tuf.SoftKey, roots [][]byte, entries map[string]metadata.Target) {
 	w.Helper()
+	l.publishUntil(w, fixtures.Epoch.Add(30*day), version, online, roots, entries)
+}
+
+// publishUntil is publish with a timestamp that expires then.
+func (l *line) publishUntil(w *world, expires time.Time, version int64, online *tuf.SoftKey, roots [][]byte, entries map[string]metadata.Target) *tuf.Publication {
+	w.Helper()
 	targets := &metadata.Targets{Targets: entries}
 	targets.Version, targets.Expires = version, fixtures.Epoch.Add(30*day)
 	p := &tuf.Publication{Targets: tuf.NewFile(metadata.RoleTargets, version, seal(w.T, targets.Canonical(), l.key))}
@@ -27,7 +33,7 @@ func (l *line) publish(w *world, version int64, online *tuf.SoftKey, roots [][]b
 	snap.Version, snap.Expires = version, fixtures.Epoch.Add(30*day)
 	p.Snapshot = tuf.NewFile(metadata.RoleSnapshot, version, seal(w.T, snap.Canonical(), online))
 	ts := &metadata.Timestamp{Snapshot: metadata.NewMetaFile(version, p.Snapshot.Data)}
-	ts.Version, ts.Expires = version, fixtures.Epoch.Add(30*day)
+	ts.Version, ts.Expires = version, expires
 	p.Timestamp = tuf.NewFile(metadata.RoleTimestamp, version, seal(w.T, ts.Canonical(), online))
 	for i, raw := range roots {
 		p.Roots = append(p.Roots, tuf.NewFile(metadata.RoleRoot, int64(i+1), raw))
@@ -39,6 +45,7 @@ func (l *line) publish(w *world, version int64, online *tuf.SoftKey, roots [][]b
 	_, err = trust.Commit(w.Context(), p)
 	require.NoError(w, err)
 	require.NoError(w, trust.Advance(w.Context(), p))
+	return p
 }
 
 const foreignOnly = `
