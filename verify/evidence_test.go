@@ -216,26 +216,28 @@ func TestEvidenceThatTellsNothingIsNotRemembered(t *testing.T) {
 
 // Half of the evidence proves nothing: it neither helps nor is remembered.
 func TestTornEvidenceIsNotRemembered(t *testing.T) {
-	w := ages(t)
-	w.recall("old")
-	w.mirrored("none")
-	torn := w.evidence("net-monitor:2.0")
-	torn.Snapshot = tuf.NewFile(metadata.RoleSnapshot, torn.Snapshot.Version, []byte("other bytes"))
-	p := w.evidence("net-monitor:2.0")
-	for i, f := range p.Roles {
-		p.Roles[i] = tuf.NewFile(f.Role, f.Version, []byte("other bytes"))
-	}
-	p.Targets = tuf.NewFile(metadata.RoleTargets, p.Targets.Version, []byte("other bytes"))
-	for _, p := range []*tuf.Publication{p, torn} {
-		w.recall("old")
-		w.mirrored("none")
-		w.attachFiles("HOST/none/net-monitor:2.0", w.id(w.wabbit), p)
-		// The lax registry would give files of other repositories by their digests.
-		lost := w.reg.Inject(fixtures.Fault{On: fixtures.Get("/none/net-monitor/blobs/"), Then: fixtures.Status(http.StatusNotFound)})
-		w.requireReason("HOST/none/net-monitor:2.0", verify.Undecided, verify.Unreachable)
-		lost.Remove()
-		w.mirrored("old")
-		w.requireReason("HOST/none/net-monitor:1.0", verify.Allowed, verify.OK)
+	garbage := []byte("other bytes")
+	for name, tear := range map[string]func(*tuf.Publication){
+		"no roles": func(p *tuf.Publication) {
+			for i, f := range p.Roles {
+				p.Roles[i] = tuf.NewFile(f.Role, f.Version, garbage)
+			}
+		},
+		"no snapshot": func(p *tuf.Publication) { p.Snapshot = tuf.NewFile(metadata.RoleSnapshot, p.Snapshot.Version, garbage) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := ages(t)
+			w.recall("old")
+			w.mirrored("none")
+			p := w.evidence("net-monitor:2.0")
+			tear(p)
+			w.attachFiles("HOST/none/net-monitor:2.0", w.id(w.wabbit), p)
+			// The lax registry would give files of other repositories by their digests.
+			w.reg.Inject(fixtures.Fault{On: fixtures.Get("/none/net-monitor/blobs/"), Then: fixtures.Status(http.StatusNotFound)})
+			w.requireReason("HOST/none/net-monitor:2.0", verify.Undecided, verify.Unreachable)
+			w.mirrored("old")
+			w.requireReason("HOST/none/net-monitor:1.0", verify.Allowed, verify.OK)
+		})
 	}
 }
 
