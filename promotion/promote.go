@@ -460,7 +460,7 @@ func (p *Promoter) attach(ctx context.Context, to *registrystore.Artifacts, g *g
 // the source's referrers stays, else the next promotion would bring it again.
 func (p *Promoter) attachTo(ctx context.Context, to *registrystore.Artifacts, g *graph, s ocispec.Descriptor, e verify.Evidence) error {
 	was := e.There[s.Digest]
-	wrote, err := to.AttachOver(ctx, s, e.ID, e.Files, was.Digest)
+	wrote, err := to.AttachOver(ctx, s, e.ID, e.Files, was.Digest, g.referrers...)
 	if err == nil && wrote && was.Attachment != nil && !slices.ContainsFunc(g.referrers, func(r *registrystore.Artifact) bool { return r.Digest == was.Digest }) {
 		to.Supersede(ctx, s.Digest, was.Digest)
 	}

@@ -22,7 +22,7 @@ func (a *Artifacts) Attach(ctx context.Context, subject ocispec.Descriptor, id s
 	if err != nil && !isAbsent(err) {
 		return "", false, err
 	}
-	return a.attachOver(ctx, subject, id, p, there.Digest)
+	return a.attachOver(ctx, subject, id, p, there.Digest, nil)
 }
 
 // ErrAttachedMeanwhile says that other evidence was attached since it was
@@ -31,8 +31,10 @@ var ErrAttachedMeanwhile = errors.New("other evidence was attached meanwhile: ru
 
 // AttachOver is Attach where it is known what was attached for the publisher
 // before: was, or "". It fails with ErrAttachedMeanwhile if that is not there
-// any more.
-func (a *Artifacts) AttachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest) (bool, error) {
+// any more. Where there is no referrers API, the others, which refer to subject
+// too, are in the fallback index again when it returns, if somebody took them
+// out of it since they were copied.
+func (a *Artifacts) AttachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest, others ...*Artifact) (bool, error) {
 	there, err := a.backend.resolve(ctx, AttachmentTag(subject.Digest, id))
 	if err != nil && !isAbsent(err) {
 		return false, err
@@ -40,11 +42,11 @@ func (a *Artifacts) AttachOver(ctx context.Context, subject ocispec.Descriptor, 
 	if there.Digest != was {
 		return false, &Error{Repository: a.name, Op: "attach to " + subject.Digest.String(), Err: ErrAttachedMeanwhile}
 	}
-	_, wrote, err := a.attachOver(ctx, subject, id, p, was)
+	_, wrote, err := a.attachOver(ctx, subject, id, p, was, others)
 	return wrote, err
 }
 
-func (a *Artifacts) attachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest) (digest.Digest, bool, error) {
+func (a *Artifacts) attachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest, others []*Artifact) (digest.Digest, bool, error) {
 	raw, err := encodeAttachment(subject, id, p)
 	if err != nil {
 		return "", false, err
@@ -67,7 +69,13 @@ func (a *Artifacts) attachOver(ctx context.Context, subject ocispec.Descriptor, 
 	if !isNew {
 		gone = ""
 	}
-	return desc.Digest, isNew, a.backend.link(ctx, subject.Digest, []ocispec.Descriptor{listed}, gone)
+	refs := []ocispec.Descriptor{listed}
+	for _, o := range others {
+		if o.Subject == subject.Digest && o.Digest != gone {
+			refs = append(refs, o.listed())
+		}
+	}
+	return desc.Digest, isNew, a.backend.link(ctx, subject.Digest, refs, gone)
 }
 
 // Supersede takes an attachment out of the registry's own list of referrers,
@@ -128,5 +136,10 @@ func listing(desc ocispec.Descriptor, raw []byte) (ocispec.Descriptor, error) {
 	if err != nil {
 		return desc, err
 	}
-	return ocispec.Descriptor{MediaType: m.MediaType, ArtifactType: m.ArtifactType, Digest: desc.Digest, Size: desc.Size, Annotations: m.Annotations}, nil
+	return m.listed(), nil
+}
+
+// listed describes a as lists of referrers do.
+func (a *Artifact) listed() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: a.MediaType, ArtifactType: a.ArtifactType, Digest: a.Digest, Size: a.Size, Annotations: a.Annotations}
 }

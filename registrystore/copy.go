@@ -239,8 +239,7 @@ func (c *Copy) Referrers(ctx context.Context, list []*Artifact) error {
 	}
 	bySubject := map[digest.Digest][]ocispec.Descriptor{}
 	for _, a := range list {
-		d := ocispec.Descriptor{MediaType: a.MediaType, ArtifactType: a.ArtifactType, Digest: a.Digest, Size: a.Size, Annotations: a.Annotations}
-		bySubject[a.Subject] = append(bySubject[a.Subject], d)
+		bySubject[a.Subject] = append(bySubject[a.Subject], a.listed())
 	}
 	for subject, refs := range bySubject {
 		if err := c.To.backend.link(ctx, subject, refs, ""); err != nil {

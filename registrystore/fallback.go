@@ -46,6 +46,7 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 	}
 	garbage := map[string]bool{} // tags of what is no attachment
 	for n := range maxLinks {
+		began := time.Now()
 		index, err := b.fallback(ctx, subject)
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 		if err := b.pushFallback(ctx, subject, wanted); err != nil {
 			return err
 		}
-		if err := sleep(ctx, settling(refs)); err != nil {
+		if err := sleep(ctx, settling(refs, time.Since(began))); err != nil {
 			return b.wrap(op, err)
 		}
 	}
@@ -74,10 +75,11 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 }
 
 // settling is how long a writer waits before it looks whether another writer
-// took away what no tag could bring back.
-func settling(refs []ocispec.Descriptor) time.Duration {
+// took away what no tag could bring back: some times as long as it took from
+// reading the index to having written it, for so long another may take too.
+func settling(refs []ocispec.Descriptor, took time.Duration) time.Duration {
 	if slices.ContainsFunc(refs, func(d ocispec.Descriptor) bool { return d.ArtifactType != metadata.ArtifactTypeTrust }) {
-		return 100*time.Millisecond + rand.N(100*time.Millisecond)
+		return min(max(3*took, 100*time.Millisecond), 5*time.Second) + rand.N(100*time.Millisecond)
 	}
 	return 0
 }
