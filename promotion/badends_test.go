@@ -41,8 +41,8 @@ func (c *crossing) requireAt(tag string, want ocispec.Descriptor) {
 	require.True(c, alone.Allowed(), alone.Text())
 }
 
-// uploads counts how often each blob was sent whole.
-func uploads(reg *fixtures.Registry) map[string]int {
+// sentWhole counts how often each blob was sent whole.
+func sentWhole(reg *fixtures.Registry) map[string]int {
 	out := map[string]int{}
 	for _, r := range reg.Log() {
 		if r.Method == http.MethodPut && strings.Contains(r.Path, "/net-monitor/blobs/uploads/") && r.Status == http.StatusCreated {
@@ -99,7 +99,7 @@ func TestPromotionDiesAtEveryWrite(t *testing.T) {
 				}
 				require.NoError(t, promote(), "write %d", n)
 				c.requireAt("1.0", next)
-				for blob, times := range uploads(c.to.reg) {
+				for blob, times := range sentWhole(c.to.reg) {
 					require.Equal(t, 1, times, "write %d: %s", n, blob)
 				}
 			}
@@ -161,7 +161,7 @@ func TestUploadBreaksOff(t *testing.T) {
 			}
 			require.NoError(t, err)
 			c.requireAt("1.0", image)
-			for blob, times := range uploads(c.to.reg) {
+			for blob, times := range sentWhole(c.to.reg) {
 				require.Equal(t, 1, times, blob)
 			}
 			sent, _ := c.to.reg.Bytes()
