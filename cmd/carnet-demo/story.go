@@ -33,7 +33,7 @@ func (s *story) attacker() { s.as("somebody with push access to the registry, an
 
 // tell plays all scenes. It ends early if a scene has not what it needs.
 func (s *story) tell(ctx context.Context) error {
-	for _, scene := range []func(context.Context) error{s.publish, s.consume, s.attack, s.withdraw, s.freeze} {
+	for _, scene := range []func(context.Context) error{s.publish, s.consume, s.attack, s.withdraw, s.carry, s.freeze} {
 		if err := errors.Join(scene(ctx), ctx.Err()); err != nil {
 			return err
 		}
