@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/carnet-project/carnet/fixtures"
@@ -140,6 +141,19 @@ func (g *gap) requireAllowed(suffix string) {
 	}
 }
 
+// requireAllowedOffline verifies with no network, on the machine that loaded.
+func (g *gap) requireAllowedOffline(d digest.Digest) {
+	g.Helper()
+	regs, err := registrystore.New(registrystore.Options{Transport: noNetwork{g.T}}, g.cache)
+	require.NoError(g, err)
+	v, err := verify.New(verify.Options{Registries: regs, Policy: g.policy(), States: g.states, Now: g.wabbit.Now, Offline: true})
+	require.NoError(g, err)
+	found, err := v.Verify(g.Context(), g.ref(g.to, "@"+d.String()))
+	require.NoError(g, err)
+	require.True(g, found[0].Allowed(), found[0].Text())
+	require.Equal(g, verify.FromCache, found[0].Results[0].Source)
+}
+
 // requireGraph checks that all of a shipment is there and found.
 func (g *gap) requireGraph(tag string, x shipment) {
 	g.Helper()
@@ -162,6 +176,7 @@ func TestArchiveBetweenAnyTwoPlaces(t *testing.T) {
 				require.Equal(t, []int{1, 3, 1}, []int{out.Artifacts, out.Referrers, len(out.Trust)})
 				done := g.loaded("full.tar")
 				require.Equal(t, 3, done.Referrers)
+				g.requireAllowedOffline(x.index.Digest)
 				g.requireAllowed(":1.0")
 				g.requireGraph(":1.0", x)
 				require.Zero(t, g.loaded("full.tar").Sent, "again there is nothing to send")
@@ -230,6 +245,97 @@ func TestArchivesSince(t *testing.T) {
 			g.loaded("none.tar")
 		})
 	}
+}
+
+// Of artifacts a file leaves out what the one before brought, also where the
+// trust that vouches for them is known already: that is found out before
+// anything is written.
+func TestArchiveWithoutItsBase(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	g.push("1.1")
+	g.saved("trust.tar", nil)
+	g.loaded("trust.tar")
+	g.saved("one.tar", []string{":1.1"}, "full.tar", "trust.tar")
+	g.to.reg.Reset()
+	_, err := g.load("one.tar")
+	require.ErrorIs(t, err, promotion.ErrIncomplete)
+	g.requireNothingWritten()
+
+	// In another repository nothing of it is known.
+	other := &place{reg: g.from.reg}
+	desc := g.from.reg.Repository(t, "other").PushIndex
+	index, _ := desc(t, "1.0", "1.0")
+	ref, err := registrystore.ParseReference(other.reg.Host+"/other:1.0", "")
+	require.NoError(t, err)
+	regs, err := registrystore.New(registrystore.Options{}, nil)
+	require.NoError(t, err)
+	s := promotion.Saver{From: regs, Now: g.wabbit.Now, Since: []*registrystore.Archive{g.open("full.tar")}}
+	out, err := s.Save(t.Context(), g.path("other.tar"), []registrystore.Reference{ref}, nil)
+	require.NoError(t, err)
+	require.Greater(t, out.Blobs, 6, "the index, both images, and their blobs")
+	require.True(t, g.open("other.tar").Has(index.Digest))
+}
+
+// Tags of Carnet's own, and of lists of referrers, stand for no artifact.
+func TestArchiveTakesNoTagsOfItsOwn(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	own := "sha256-" + digest.FromString("x").Encoded()
+	g.from.raw(t).PushImage(t, own, "own")
+	_, err := g.save("full.tar", []string{":" + own})
+	require.ErrorContains(t, err, "stands for no artifact")
+
+	plan := registrystore.NewArchivePlan()
+	empty := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}`
+	first := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(empty), Size: int64(len(empty))}
+	m, err := registrystore.DecodeManifest([]byte(empty))
+	require.NoError(t, err)
+	require.NoError(t, plan.Name("registry.example/net-monitor", own, "", m))
+	_, err = plan.Save(t.Context(), g.path("full.tar"), nil)
+	require.NoError(t, err)
+	_, err = g.load("full.tar")
+	require.ErrorIs(t, err, registrystore.ErrCorrupt)
+	require.ErrorContains(t, err, "stands for no artifact")
+
+	plan = registrystore.NewArchivePlan()
+	require.NoError(t, plan.Name("registry.example/net-monitor", "a", "", m))
+	require.NoError(t, plan.Name("registry.example/net-monitor", "b", "0123456789ab", m))
+	_, err = plan.Save(t.Context(), g.path("full.tar"), nil)
+	require.NoError(t, err)
+	_, err = g.load("full.tar")
+	require.ErrorContains(t, err, "several publishers")
+
+	plan = registrystore.NewArchivePlan()
+	require.NoError(t, plan.Name("registry.example/net-monitor", "a", "", m))
+	require.NoError(t, plan.Name("oci:net-monitor", "b", "", m))
+	_, err = plan.Save(t.Context(), g.path("full.tar"), nil)
+	require.NoError(t, err)
+	_, err = g.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrSameName)
+
+	// A chain of referrers that does not end.
+	plan = registrystore.NewArchivePlan()
+	for range 70 {
+		subject := m.Digest
+		m, err = registrystore.DecodeManifest([]byte(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[],"subject":{"digest":"` + subject.String() + `"}}`))
+		require.NoError(t, err)
+		require.NoError(t, plan.Name("registry.example/net-monitor", "", "", m))
+	}
+	require.NoError(t, g.to.raw(t).Target.Push(t.Context(), first, strings.NewReader(empty)))
+	_, err = plan.Save(t.Context(), g.path("full.tar"), nil)
+	require.NoError(t, err)
+	_, err = g.load("full.tar")
+	require.ErrorContains(t, err, "more than 64 referrers in a chain")
+
+	// A folder of layouts has files of its own.
+	to := newGap(t, "1.1", "layout")
+	plan = registrystore.NewArchivePlan()
+	require.NoError(t, plan.Name("registry.example/net-monitor/blobs/sha256", "a", "", m))
+	_, err = plan.Save(t.Context(), to.path("full.tar"), nil)
+	require.NoError(t, err)
+	_, err = to.load("full.tar")
+	require.ErrorContains(t, err, "like a file of image layouts")
 }
 
 // A tag that came back to where it was in the first file is new.

@@ -189,6 +189,8 @@ func TestHostileArchives(t *testing.T) {
 			"is no tag of"},
 		"a tag that is none": {annotated(t, map[string]string{metadata.AnnotationRepository: "registry.example/x", ocispec.AnnotationRefName: "registry.example/x:../1"}),
 			"is no tag of"},
+		"a tag without its repository": {annotated(t, map[string]string{metadata.AnnotationRepository: "registry.example/x", ocispec.AnnotationRefName: "1"}),
+			"is no tag of"},
 		"a publisher that is none": {annotated(t, map[string]string{metadata.AnnotationRepository: "registry.example/x", metadata.AnnotationPublisher: "../x"}), "names no publisher"},
 		"a tag twice":              {replaced(t, 2, member{name: "index.json", raw: indexOf(t, named(m, "registry.example/x:1"), named(m, "registry.example/x:1"))}), "twice"},
 	} {
@@ -320,6 +322,29 @@ func TestOpenArchiveOpensFiles(t *testing.T) {
 	a, err := registrystore.OpenArchive(path)
 	require.NoError(t, err)
 	require.NoError(t, a.Close())
+}
+
+// A view has what it was shown, and asks nobody for anything else.
+func TestViewAsksNobody(t *testing.T) {
+	view := registrystore.View(nil)
+	dir := filepath.Join(t.TempDir(), "some")
+	for _, name := range []string{"127.0.0.1:1/trust", "oci:" + dir} {
+		trust, err := view.OpenTrust(name)
+		require.NoError(t, err)
+		require.ErrorIs(t, trust.Open(t.Context()), registrystore.ErrOffline)
+	}
+	a, err := open(t, tarball(t, honest(t)))
+	require.NoError(t, err)
+	at, err := registrystore.ParseRepository("127.0.0.1:1/net-monitor", "")
+	require.NoError(t, err)
+	require.NoError(t, view.Show(at, a, "registry.example/net-monitor", nil))
+	shown, err := view.Artifacts(at)
+	require.NoError(t, err)
+	m, err := shown.Read(t.Context(), registrystore.Reference{Tag: "1.0"})
+	require.NoError(t, err)
+	require.Equal(t, digest.FromBytes(image(t)), m.Digest)
+	err = shown.Tag(t.Context(), "2.0", m)
+	require.ErrorIs(t, err, registrystore.ErrReadOnly, "nobody writes into an archive")
 }
 
 // Whatever the bytes: no panic, and what is accepted holds what it names.
