@@ -563,6 +563,38 @@ func TestFileTurnsMalicious(t *testing.T) {
 	}
 }
 
+// A file that is damaged, however little, writes nothing.
+func TestDamagedFile(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	raw, err := os.ReadFile(g.path("full.tar"))
+	require.NoError(t, err)
+	raw[strings.Index(string(raw), digest.FromString("sbom").Encoded()+"\x00")-len("blobs/sha256/")+512] ^= 1
+	require.NoError(t, os.WriteFile(g.path("full.tar"), raw, 0o600))
+	_, err = g.load("full.tar")
+	require.ErrorIs(t, err, registrystore.ErrCorrupt)
+	require.ErrorContains(t, err, "source: ")
+	g.requireNothingWritten()
+}
+
+// Somebody else takes the tag while a file is loaded: it stays his.
+func TestTagIsTakenMeanwhile(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	var other digest.Digest
+	g.to.reg.Inject(fixtures.Fault{On: fixtures.On(http.MethodPut, "/trust/manifests/latest"), Then: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		next.ServeHTTP(w, r)
+		other = g.to.raw(t).PushImage(t, "1.0", "other").Digest
+	}})
+	_, err := g.load("full.tar")
+	require.ErrorIs(t, err, registrystore.ErrTagTaken)
+	desc, err := g.to.raw(t).Target.Resolve(t.Context(), "1.0")
+	require.NoError(t, err)
+	require.Equal(t, other, desc.Digest)
+}
+
 // What may not be loaded is not, and neither is what may: nothing is written.
 func TestLoadIsAllOrNothing(t *testing.T) {
 	g := newGap(t, "1.1", "1.1")
