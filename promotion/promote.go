@@ -109,7 +109,7 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 	if err != nil {
 		return out, at(Source, err)
 	}
-	out.Manifests, out.Referrers = len(g.top.Manifests), len(g.referrers)
+	out.Manifests, out.Referrers = len(g.listed), len(g.referrers)
 	there, err := p.free(ctx, to, dst, out.Digest)
 	if err != nil {
 		return out, at(Destination, err)
@@ -199,6 +199,7 @@ func isTaken(err error) bool { return errors.Is(err, registrystore.ErrTagTaken) 
 type graph struct {
 	from      *registrystore.Artifacts
 	top       *registrystore.Artifact
+	listed    []registrystore.Child // by an index, and the indexes in it
 	referrers []*registrystore.Artifact
 }
 
@@ -211,6 +212,9 @@ func (p *Promoter) read(ctx context.Context, e *verify.Examination, to *registry
 	}
 	g := &graph{from: from}
 	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: out.Source.Repository, Digest: out.Digest}); err != nil {
+		return nil, err
+	}
+	if g.listed, err = from.Manifests(ctx, g.top); err != nil {
 		return nil, err
 	}
 	if p.Sign == nil {
@@ -246,10 +250,10 @@ func (p *Promoter) learn(ctx context.Context, e *verify.Examination, g *graph, t
 	return p.refuseWithdrawn(ctx, e, g)
 }
 
-// subjects are the artifact and an index's manifests.
+// subjects are the artifact and what an index and the indexes in it list.
 func (g *graph) subjects() []digest.Digest {
 	out := []digest.Digest{g.top.Digest}
-	for _, m := range g.top.Manifests {
+	for _, m := range g.listed {
 		out = append(out, m.Digest)
 	}
 	return out
@@ -382,7 +386,7 @@ func (p *Promoter) alone(d digest.Digest) func() {
 func (p *Promoter) sign(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts, out *Promoted) (*verify.Examination, error) {
 	p.signing.Lock()
 	defer p.signing.Unlock()
-	signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g.top), Origin: e.Origin()})
+	signer, err := p.Sign(ctx, Signing{Artifact: artifact(out.Destination, g), Origin: e.Origin()})
 	if err != nil || signer == nil || !p.Attach {
 		return nil, err
 	}
@@ -419,7 +423,7 @@ func (p *Promoter) paths(out *Promoted, g *graph) []string {
 				paths = append(paths, metadata.TagPath(name, ref.Tag))
 			}
 			paths = append(paths, metadata.DigestPath(name, out.Digest))
-			for _, m := range g.top.Manifests {
+			for _, m := range g.listed {
 				paths = append(paths, metadata.DigestPath(name, m.Digest))
 			}
 			for _, r := range g.referrers {
@@ -431,9 +435,10 @@ func (p *Promoter) paths(out *Promoted, g *graph) []string {
 	return slices.Compact(paths)
 }
 
-func artifact(dst registrystore.Reference, a *registrystore.Artifact) tuf.Artifact {
+func artifact(dst registrystore.Reference, g *graph) tuf.Artifact {
+	a := g.top
 	out := tuf.Artifact{Name: dst.Name, Tag: dst.Tag, Digest: a.Digest, Size: a.Size, MediaType: a.MediaType, ArtifactType: a.ArtifactType}
-	for _, m := range a.Manifests {
+	for _, m := range g.listed {
 		out.Manifests = append(out.Manifests, tuf.Artifact{Name: dst.Name, Digest: m.Digest, Size: m.Size, MediaType: m.MediaType, ArtifactType: m.ArtifactType})
 	}
 	return out
@@ -443,7 +448,9 @@ func artifact(dst registrystore.Reference, a *registrystore.Artifact) tuf.Artifa
 // runtimes ask for by digest.
 func (p *Promoter) attach(ctx context.Context, to *registrystore.Artifacts, g *graph, evidence []verify.Evidence, out *Promoted) error {
 	subjects := []ocispec.Descriptor{{MediaType: g.top.MediaType, Digest: g.top.Digest, Size: g.top.Size}}
-	subjects = append(subjects, g.top.Manifests...)
+	for _, m := range g.listed {
+		subjects = append(subjects, m.Descriptor)
+	}
 	out.Attached = nil
 	for _, e := range evidence {
 		for _, s := range subjects {

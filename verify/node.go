@@ -28,15 +28,19 @@ func ReadTree(ctx context.Context, regs *registrystore.Registries, ref registrys
 	if err != nil {
 		return nil, err
 	}
+	listed, err := repo.Manifests(ctx, a)
+	if err != nil {
+		return nil, err
+	}
 	from := []digest.Digest{a.Digest}
-	for _, m := range a.Manifests {
+	for _, m := range listed {
 		from = append(from, m.Digest)
 	}
 	attached, err := repo.ReferrerGraph(ctx, from...)
 	if err != nil {
 		return nil, err
 	}
-	return hang(ref, a, attached), nil
+	return hang(ref, a, listed, attached), nil
 }
 
 func (v *Verifier) readTree(ctx context.Context, ref registrystore.Reference) (*Node, error) {
@@ -64,16 +68,15 @@ func (v *Verifier) readTrees(ctx context.Context, refs []registrystore.Reference
 	return trees, failed
 }
 
-// hang hangs what is attached below its subjects.
-func hang(ref registrystore.Reference, a *registrystore.Artifact, attached []*registrystore.Artifact) *Node {
+// hang hangs what is listed below its index, and what is attached below its
+// subjects.
+func hang(ref registrystore.Reference, a *registrystore.Artifact, listed []registrystore.Child, attached []*registrystore.Artifact) *Node {
 	top := &Node{Reference: ref, Digest: a.Digest, MediaType: a.MediaType, ArtifactType: a.ArtifactType}
 	byDigest := map[digest.Digest]*Node{a.Digest: top}
-	for _, m := range a.Manifests {
-		if byDigest[m.Digest] == nil {
-			n := newNode(ref, m.Digest, m.MediaType, m.ArtifactType)
-			n.Platform = platform(m.Platform)
-			top.Manifests, byDigest[m.Digest] = append(top.Manifests, n), n
-		}
+	for _, m := range listed {
+		n, index := newNode(ref, m.Digest, m.MediaType, m.ArtifactType), byDigest[m.In]
+		n.Platform = platform(m.Platform)
+		index.Manifests, byDigest[m.Digest] = append(index.Manifests, n), n
 	}
 	for _, r := range attached {
 		n := newNode(ref, r.Digest, r.MediaType, r.ArtifactType)

@@ -25,15 +25,16 @@ type Node struct {
 	// Nobody vouches for it, and no decision is made about it.
 	Attachment *AttachmentHint
 	Decision   Decision
-	Manifests  []*Node // of an index, in its order; those of an index in an index are not followed
+	Manifests  []*Node // of an index, in its order; one that several list stands below the nearest
 	Referrers  []*Node // sorted by artifact type
 }
 
-// Tree lists what belongs to an artifact, an index's manifests and all that
-// refers to one of them, directly or not, and decides about each, by one
-// update of each publisher. It fails if the location cannot be asked, or if
-// more than 1,000 artifacts refer to it: what cannot be shown whole is not
-// shown.
+// Tree lists what belongs to an artifact, an index's manifests, those of the
+// indexes in it, and all that refers to one of them, directly or not, and
+// decides about each, by one update of each publisher. It fails if the location
+// cannot be asked, or if more than 1,000 manifests are listed, something more
+// than 8 deep, or more than 1,000 artifacts refer to it: what cannot be shown
+// whole is not shown.
 func (v *Verifier) Tree(ctx context.Context, ref registrystore.Reference) (*Node, error) {
 	top, err := v.readTree(ctx, ref)
 	if err != nil {

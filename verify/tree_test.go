@@ -127,6 +127,24 @@ func TestTreeOfAnIndex(t *testing.T) {
 	require.Contains(t, string(raw), `"manifests":[],"referrers":[]}`)
 }
 
+// What an index in an index lists belongs to it: a runtime may ask for it.
+func TestTreeOfAnIndexInAnIndex(t *testing.T) {
+	a := newAttached(t)
+	repo := a.reg.Repository(t, "net-monitor")
+	other := repo.PushImage(t, "", "other")
+	inner := repo.PushIndexOf(t, "", other)
+	outer := repo.PushIndexOf(t, "2.0", a.index, inner)
+	signed := tuf.Artifact{Name: "net-monitor", Tag: "2.0", Digest: outer.Digest, Size: outer.Size}
+	a.vouch(a.wabbit, tuf.Vouching{Role: "releases"}, signed, a.artifact(inner))
+	tree, err := a.verifier().Tree(t.Context(), a.ref("HOST/net-monitor:2.0"))
+	require.NoError(t, err)
+	require.Len(t, tree.Manifests, 2)
+	require.Equal(t, a.arm64.Digest, tree.Manifests[0].Manifests[1].Digest)
+	require.Equal(t, a.sbom.Digest, tree.Manifests[0].Manifests[1].Referrers[0].Digest)
+	a.requireReasons(tree.Manifests[1].Decision, verify.Allowed, verify.OK)
+	a.requireReasons(tree.Manifests[1].Manifests[0].Decision, verify.Denied, verify.NotListed)
+}
+
 func TestVerifyRecursive(t *testing.T) {
 	a := newAttached(t)
 	a.reg.Reset()

@@ -64,8 +64,12 @@ func (c *command) artifact(ctx context.Context, ref registrystore.Reference, as 
 	}
 	a := tuf.Artifact{Name: name, Tag: ref.Tag, Digest: found.Digest, Size: found.Size, MediaType: found.MediaType, ArtifactType: found.ArtifactType}
 	from := []digest.Digest{a.Digest}
-	for _, m := range found.Manifests {
-		a.Manifests = append(a.Manifests, described(name, m))
+	listed, err := repo.Manifests(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range listed {
+		a.Manifests = append(a.Manifests, described(name, m.Descriptor))
 		from = append(from, m.Digest)
 	}
 	out := []tuf.Artifact{a}

@@ -23,10 +23,21 @@ import (
 // moreCommands are what scripts about publishing need beside the rest.
 func (w *world) moreCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"index": w.index, "put": w.put, "fault": w.fault, "mend": w.mend, "capture": capture, "until": until,
+		"index": w.index, "nest": w.nest, "put": w.put, "fault": w.fault, "mend": w.mend, "capture": capture, "until": until,
 		"fetch": w.fetch, "fill": w.fill, "lock": w.lock, "unlock": w.unlock, "edit": edit,
 		"foreign": w.foreign, "serve": w.serve, "mirror": w.mirror, "follow": w.follow,
 	}
+}
+
+// nest pushes an index of one thing in the same repository, an index perhaps.
+func (w *world) nest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: nest REF OF VAR")
+	}
+	repo, ref := w.repository(ts, args[0])
+	of, err := repo.Target.Resolve(w.t.Context(), args[1])
+	ts.Check(err)
+	ts.Setenv(args[2], repo.PushIndexOf(w.t, ref.Tag, of).Digest.String())
 }
 
 // index REF CONTENT VAR stores an index of two images; VAR is set to its
