@@ -306,3 +306,21 @@ func TestTagThatIsTakenMeanwhileStays(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, other.Digest, found.Digest)
 }
+
+// A layout checks nothing itself: what is streamed into it is checked on the
+// way.
+func TestSourceChangesWhatIsStreamedIntoALayout(t *testing.T) {
+	c := newCrossing(t, "1.1", "layout")
+	c.release("1.0", strings.Repeat("x", large3M))
+	f := c.from.reg.Inject(fixtures.Fault{On: fixtures.Get("/blobs/"), Then: fixtures.Rewrite(func(rec *httptest.ResponseRecorder) {
+		if rec.Body.Len() > large3M {
+			rec.Body.Bytes()[rec.Body.Len()-2] ^= 1
+		}
+	})})
+	_, err := c.promoter().Promote(t.Context(), c.ref(c.from, ":1.0"), c.ref(c.to, ":1.0"))
+	require.Positive(t, f.Hits())
+	require.ErrorIs(t, err, registrystore.ErrCorrupt)
+	requireSide(t, promotion.Source, err)
+	_, err = c.to.raw(t).Target.Resolve(t.Context(), "1.0")
+	require.Error(t, err)
+}
