@@ -344,3 +344,57 @@ func (p *pair) writerAt(t *testing.T, at end) tuf.RepositoryOptions {
 	opts.Journal, opts.Sources = trust.Journal(), []tuf.Source{trust}
 	return opts
 }
+
+// A registry that takes a file and does not have it afterwards, or has another
+// length of it, gets no manifest that lists the file: an answer to HEAD proves
+// nothing.
+func TestSyncNoticesWhatARegistryTookAndDoesNotHave(t *testing.T) {
+	for name, answer := range map[string]fixtures.Action{
+		"gone": fixtures.Status(http.StatusNotFound), "shorter": fixtures.Serve([]byte("{}")), "empty": fixtures.Serve(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := fixtures.Registry11(t) // which would take the manifest
+			p := newPair(t, onLayout(t), onRegistry(to))
+			fault := to.Inject(fixtures.Fault{On: fixtures.On(http.MethodGet, "/blobs/"), Then: answer})
+			_, err := p.sync(t)
+			fault.Remove()
+			require.Error(t, err)
+			assertSide(t, promotion.Destination, err)
+			entries, err := p.to.trust(t, nil).List(t.Context())
+			require.NoError(t, err)
+			assert.Empty(t, entries)
+			p.synced(t)
+			assert.NotNil(t, p.reader(t, p.to).Timestamp())
+		})
+	}
+}
+
+// A copy of the history dies at every write in turn: readers have the newest
+// state meanwhile, and the next run ends it.
+func TestHistoryDiesAtEveryWrite(t *testing.T) {
+	reg := fixtures.Distribution(t)
+	p := newPair(t, onLayout(t), onRegistry(reg))
+	for _, tag := range []string{"1", "2"} {
+		p.sign(t, tag)
+	}
+	p.synced(t)
+	p.history = 9
+	nth := 1
+	for ; ; nth++ {
+		alive := reg.Inject(dead(nth, fixtures.DropBefore))
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := p.syncWithin(ctx, t)
+		cancel()
+		alive.Remove()
+		require.True(t, p.has(t, p.to, "2"))
+		if alive.Hits() == 0 {
+			require.NoError(t, err)
+			break
+		}
+		if err != nil {
+			assertSide(t, promotion.Destination, err)
+		}
+	}
+	require.Greater(t, nth, 3, "too few writes were seen")
+	assert.Len(t, must1(p.to.trust(t, nil).List(t.Context())), 4)
+}

@@ -214,6 +214,26 @@ func TestSyncLeavesForeignContentAlone(t *testing.T) {
 	assert.Equal(t, image.Digest, now.Digest)
 }
 
+// Nor is it if somebody else signed it well.
+func TestSyncLeavesAnotherPublishersStateAlone(t *testing.T) {
+	for name, to := range map[string]end{"registry": onRegistry(fixtures.Distribution(t)), "layout": onLayout(t)} {
+		t.Run(name, func(t *testing.T) {
+			other := newPair(t, to, onLayout(t))
+			theirs := other.published(t).Identity()
+			p := newPair(t, onLayout(t), to)
+			_, err := p.sync(t)
+			require.ErrorContains(t, err, "no state that this publisher signed")
+			assertSide(t, promotion.Destination, err)
+			assert.Equal(t, theirs, other.published(t).Identity())
+			entries, err := to.trust(t, nil).List(t.Context())
+			require.NoError(t, err)
+			for _, e := range entries {
+				assert.NotContains(t, p.published(t).Identity(), e.Digest, "nothing was written")
+			}
+		})
+	}
+}
+
 func TestSyncNamesTheSideThatFailed(t *testing.T) {
 	from, to := fixtures.Distribution(t), fixtures.Distribution(t)
 	p := newPair(t, onRegistry(from), onRegistry(to))

@@ -2,9 +2,11 @@ package promotion_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/carnet-project/carnet/fixtures"
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/promotion"
+	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/tuf"
 )
 
@@ -148,6 +151,8 @@ func TestSyncRefusesMixedPublications(t *testing.T) {
 			return l
 		}
 	}
+	leading := p.rootBefore(t)
+	reg.Repository(t, "trust").PushBlob(t, metadata.MediaTypeFile, leading)
 	trust := p.from.trust(t, nil)
 	require.NoError(t, trust.Open(t.Context()))
 	good := trust.Manifest()
@@ -163,6 +168,16 @@ func TestSyncRefusesMixedPublications(t *testing.T) {
 				}
 			}
 			return l
+		},
+		"a root in the pinned one's place, which leads to the newest": func(l []ocispec.Descriptor) []ocispec.Descriptor {
+			d := &l[slices.IndexFunc(l, named("1.root.json"))]
+			d.Digest, d.Size = digest.FromBytes(leading), int64(len(leading))
+			return l
+		},
+		"the newest root once more, as the next": func(l []ocispec.Descriptor) []ocispec.Descriptor {
+			d := l[slices.IndexFunc(l, named("3.root.json"))]
+			d.Annotations = map[string]string{metadata.AnnotationFilename: "4.root.json"}
+			return append(l, d)
 		},
 		"a root more, which nobody signed": func(l []ocispec.Descriptor) []ocispec.Descriptor {
 			return append(l, ocispec.Descriptor{MediaType: metadata.MediaTypeFile, Digest: strange.Digest, Size: strange.Length, Annotations: map[string]string{metadata.AnnotationFilename: "4.root.json"}})
@@ -191,6 +206,82 @@ func TestSyncRefusesMixedPublications(t *testing.T) {
 	}
 	p.synced(t)
 	assert.True(t, p.has(t, p.to, "1.0"))
+}
+
+// rootBefore is a root version 1 that the publisher never made and that leads
+// to its version 2: it trusts the publisher's key beside the thief's own.
+func (p *pair) rootBefore(t *testing.T) []byte {
+	t.Helper()
+	f, err := metadata.Decode(metadata.RoleRoot, p.publisher.Root)
+	require.NoError(t, err)
+	thief := must1(tuf.NewSoftKey(rand.Reader, tuf.KeyEd25519))
+	id, keys := thief.Key().ID(), f.Root.Roles[metadata.RoleRoot]
+	f.Root.Keys[id] = thief.Key()
+	keys.KeyIDs = append(keys.KeyIDs, id)
+	f.Root.Roles[metadata.RoleRoot] = keys
+	signed := f.Root.Canonical()
+	return metadata.Seal(signed, []metadata.Signature{{KeyID: id, Sig: must1(thief.Sign(t.Context(), signed))}})
+}
+
+// A source that holds another state of the version that is known, and makes
+// who knows nothing stumble over it, has an older one taken in its place by
+// nobody.
+func TestSyncTakesNothingOlderForAnotherState(t *testing.T) {
+	for _, c := range []struct {
+		what       string
+		root, more int64 // of the older state, and versions that it is ahead
+	}{{"an older timestamp", 3, -1}, {"an older root, with a newer timestamp by its keys", 2, 2}} {
+		t.Run(c.what, func(t *testing.T) {
+			p := newPair(t, onLayout(t), onLayout(t))
+			renewRoot(t, p)
+			early := snapshotOf(t, p.from)
+			renewRoot(t, p)
+			if c.root == 3 {
+				early = snapshotOf(t, p.from)
+			}
+			middle := snapshotOf(t, p.from)
+			known := p.sign(t, "1.0").Timestamp
+			p.synced(t)
+
+			restore(t, p.from, early)
+			for i := p.published(t).Snapshot.Version; i < known+c.more; i++ {
+				p.sign(t, fmt.Sprint("older-", i))
+			}
+			older := p.manifest(t)
+			restore(t, p.from, middle)
+			p.sign(t, "2.0")
+			other := edited(t, p.manifest(t), func(l []ocispec.Descriptor) []ocispec.Descriptor {
+				one, two := slices.IndexFunc(l, named("1.root.json")), slices.IndexFunc(l, named("2.root.json"))
+				l[two].Digest, l[two].Size = l[one].Digest, l[one].Size
+				return l
+			})
+			p.holdsOnly(t, other, older)
+
+			p.to = onLayout(t)
+			_, err := p.sync(t)
+			require.ErrorIs(t, err, tuf.ErrRollback)
+			assertSide(t, promotion.Source, err)
+			assert.NoDirExists(t, strings.TrimPrefix(p.to.name, "oci:"), "nothing was written")
+		})
+	}
+}
+
+func renewRoot(t *testing.T, p *pair) {
+	t.Helper()
+	_, err := p.publisher.Publish(func(ctx context.Context, d *tuf.Draft) error { return d.Renew(ctx, metadata.RoleRoot) })
+	require.NoError(t, err)
+}
+
+// holdsOnly lets the source, a layout, have these states and no other; latest
+// names the first.
+func (p *pair) holdsOnly(t *testing.T, states ...[]byte) {
+	t.Helper()
+	restore(t, p.from, []byte(`{"schemaVersion":2,"manifests":[]}`))
+	layout := fixtures.Layout(t, strings.TrimPrefix(p.from.name, "oci:"))
+	for _, raw := range states {
+		layout.PushManifest(t, must1(registrystore.StateTag(raw)), ocispec.MediaTypeImageManifest, raw)
+	}
+	layout.PushManifest(t, metadata.TagLatest, ocispec.MediaTypeImageManifest, states[0])
 }
 
 func without(l []ocispec.Descriptor, name string) []ocispec.Descriptor {
