@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/registrystore"
@@ -102,7 +104,10 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 	if err != nil {
 		return out, err
 	}
+	var there bool // the tag is at the artifact already
+	asking := async(func() (err error) { there, err = p.free(ctx, to, dst, out.Digest); return err })
 	g, err := p.read(ctx, e, to, out)
+	free := asking()
 	if out.Decision = e.Decision; errors.Is(err, ErrNotTrusted) || errors.Is(err, ErrUndecided) {
 		return out, err
 	}
@@ -110,9 +115,8 @@ func (p *Promoter) Promote(ctx context.Context, src, dst registrystore.Reference
 		return out, at(Source, err)
 	}
 	out.Manifests, out.Referrers = len(g.listed), len(g.referrers)
-	there, err := p.free(ctx, to, dst, out.Digest)
-	if err != nil {
-		return out, at(Destination, err)
+	if free != nil {
+		return out, at(Destination, free)
 	}
 	if err := permitted(out); err != nil || p.DryRun {
 		return out, err
@@ -211,41 +215,66 @@ func (p *Promoter) read(ctx context.Context, e *verify.Examination, to *registry
 		return nil, err
 	}
 	g := &graph{from: from}
-	if g.top, err = from.Read(ctx, registrystore.Reference{Repository: out.Source.Repository, Digest: out.Digest}); err != nil {
-		return nil, err
-	}
-	if g.listed, err = from.Manifests(ctx, g.top); err != nil {
-		return nil, err
-	}
 	if p.Sign == nil {
 		e.At(ctx, out.Destination) // who has a say there is asked from now on
 	}
-	if err := p.learn(ctx, e, g, to); err != nil {
+	// What the destination says is asked for while the source is read.
+	reading := async(func() (err error) {
+		if g.top, err = from.Read(ctx, registrystore.Reference{Repository: out.Source.Repository, Digest: out.Digest}); err == nil {
+			g.listed, err = from.Manifests(ctx, g.top)
+		}
+		return err
+	})
+	learnt := p.hear(ctx, e, to, out.Digest)
+	if err := reading(); err != nil {
 		return nil, err
+	}
+	if learnt != nil {
+		return nil, learnt
+	}
+	below := g.subjects()
+	var all []*registrystore.Artifact
+	listing := async(func() (err error) { all, err = from.ReferrerGraph(ctx, below...); return err })
+	learnt = p.hear(ctx, e, to, below[1:]...)
+	if learnt == nil {
+		learnt = p.refuseWithdrawn(ctx, e, g)
+	}
+	if err := listing(); learnt != nil || err != nil {
+		return nil, cmp.Or(learnt, err)
 	}
 	if p.Sign == nil {
 		d := e.At(ctx, out.Destination)
 		out.There = &d
 	}
-	below := g.subjects()
-	all, err := from.ReferrerGraph(ctx, below...)
-	if err != nil {
-		return nil, err
-	}
 	g.referrers, err = p.withoutWithdrawn(ctx, e, below, all)
 	return g, err
 }
 
-// learn takes into account what is attached at the destination, which may be
-// newer than what was seen here and say no, and refuses what was withdrawn.
-func (p *Promoter) learn(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts) error {
-	if p.Attach {
-		if err := e.Learn(ctx, to, g.subjects()...); err != nil {
+// async starts f, and returns what waits for it.
+func async(f func() error) func() error {
+	var g errgroup.Group
+	g.Go(f)
+	return g.Wait
+}
+
+// hear takes into account what is attached to digests at the destination, which
+// may be newer than what was seen here and say no.
+func (p *Promoter) hear(ctx context.Context, e *verify.Examination, to *registrystore.Artifacts, digests ...digest.Digest) error {
+	if p.Attach && len(digests) > 0 {
+		if err := e.Learn(ctx, to, digests...); err != nil {
 			return at(Destination, err)
 		}
 	}
 	if !e.Decision.Allowed() {
 		return notTrusted(e.Decision)
+	}
+	return nil
+}
+
+// learn hears what is attached now, and refuses what was withdrawn.
+func (p *Promoter) learn(ctx context.Context, e *verify.Examination, g *graph, to *registrystore.Artifacts) error {
+	if err := p.hear(ctx, e, to, g.subjects()...); err != nil {
+		return err
 	}
 	return p.refuseWithdrawn(ctx, e, g)
 }
@@ -478,17 +507,21 @@ func (p *Promoter) attachTo(ctx context.Context, to *registrystore.Artifacts, g 
 // the publishers' repositories, once by what is attached alone.
 func (p *Promoter) Check(ctx context.Context, dst registrystore.Reference, opts verify.Options) (decision, alone verify.Decision, err error) {
 	opts.Registries, opts.States = p.To.Fresh(), nil
-	for i, policy := range []*verify.Policy{opts.Policy, opts.Policy.WithoutRepositories()} {
-		opts.Policy = policy
-		v, err := verify.New(opts)
-		if err != nil {
-			return decision, alone, err
-		}
-		found, err := v.Verify(ctx, dst)
-		if err != nil {
-			return decision, alone, err
-		}
-		*[]*verify.Decision{&decision, &alone}[i] = found[0]
+	without := opts
+	without.Policy = opts.Policy.WithoutRepositories()
+	other := async(func() (err error) { alone, err = verifyOne(ctx, without, dst); return err })
+	decision, err = verifyOne(ctx, opts, dst)
+	return decision, alone, cmp.Or(err, other())
+}
+
+func verifyOne(ctx context.Context, opts verify.Options, ref registrystore.Reference) (verify.Decision, error) {
+	v, err := verify.New(opts)
+	if err != nil {
+		return verify.Decision{}, err
 	}
-	return decision, alone, nil
+	found, err := v.Verify(ctx, ref)
+	if err != nil {
+		return verify.Decision{}, err
+	}
+	return found[0], nil
 }

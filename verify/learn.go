@@ -76,7 +76,9 @@ func (s *session) readAttached(ctx context.Context, at *registrystore.Artifacts,
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	s.there = map[digest.Digest]registrystore.Tagged{}
+	if s.there == nil {
+		s.there = map[digest.Digest]registrystore.Tagged{}
+	}
 	for i, d := range digests {
 		if s.there[d] = found[i]; found[i].Note != nil {
 			s.notes = append(s.notes, s.pin.Name+": "+found[i].Note.Error())
