@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -25,20 +26,24 @@ const maxAttachmentsAsked = 64
 func (q *inquiry) askAttachments(ctx context.Context, answers [][]Result) [][]Result {
 	var g errgroup.Group
 	wanted := q.wanted(answers)
+	var changed atomic.Bool
 	for name, subjects := range wanted {
-		g.Go(func() error { q.sessions[name].attachments(ctx, q.v, subjects); return nil })
+		g.Go(func() error {
+			if q.sessions[name].attachments(ctx, q.v, subjects) {
+				changed.Store(true)
+			}
+			return nil
+		})
 	}
 	_ = g.Wait()
-	asked, reverted := false, false
-	for name := range wanted {
-		asked = asked || q.sessions[name].before != nil
-	}
-	if !asked {
+	if !changed.Load() {
 		return answers
 	}
+	was := answers
 	answers = q.answers(ctx)
+	reverted := false
 	for name := range wanted {
-		reverted = q.sessions[name].settle(q.tells(name, answers)) || reverted
+		reverted = q.sessions[name].settle(q.tells(ctx, name, was, answers)) || reverted
 	}
 	if reverted {
 		answers = q.answers(ctx)
@@ -64,17 +69,37 @@ func (q *inquiry) wanted(answers [][]Result) map[string][]*subject {
 	return out
 }
 
-// tells reports whether an answer to which the publisher contributed is one
-// that must last: that somebody vouches, or withdrew.
-func (q *inquiry) tells(name string, answers [][]Result) bool {
+// tells reports whether the publisher's evidence is to last: somebody vouches
+// by it who did not before, or it withdraws what was asked about. That counts
+// also where the answer is another one: somebody else may not be reached.
+func (q *inquiry) tells(ctx context.Context, name string, was, answers [][]Result) bool {
+	ses := q.sessions[name]
 	for i, s := range q.subjects {
 		if !s.asks() {
 			continue
 		}
 		for j, want := range s.rule.leaves() {
-			if r := answers[i][j]; (want.Publisher == name || want.OriginFrom == name) && (r.Satisfied || r.Reason == Revoked) {
+			if want.Publisher != name && want.OriginFrom != name {
+				continue
+			}
+			r := answers[i][j]
+			if r.Satisfied && (was == nil || !was[i][j].Satisfied) || ses.newlyWithdrawn(ctx, s.ref.Digest, s.location.digest, r.SignedDigest) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// newlyWithdrawn reports whether the evidence that is tried withdraws one of
+// the digests, and what was known before does not.
+func (s *session) newlyWithdrawn(ctx context.Context, digests ...digest.Digest) bool {
+	for _, d := range digests {
+		if n, err := s.withdrawn(ctx, d); n == nil || err != nil || s.before == nil {
+			continue
+		}
+		if n, err := s.before.withdrawn(ctx, d); n == nil || err != nil {
+			return true
 		}
 	}
 	return false
@@ -93,12 +118,13 @@ func (s *subject) needsAttachment(q *inquiry, ses *session, r Result) bool {
 	return !r.Satisfied && r.Reason != Revoked && !s.contradicts() && (r.Reason != Unreachable || s.location.err == nil)
 }
 
-// attachments updates the session from what is attached to the subjects. What
-// the repositories gave stays where attachments do not give more.
-func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subject) {
+// attachments updates the session from what is attached to the subjects, and
+// reports whether it may answer otherwise now. What the repositories gave stays
+// where attachments do not give more, but for a root that replaces theirs.
+func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subject) bool {
 	found := s.findAttachments(ctx, v, subjects)
 	if len(found) == 0 {
-		return
+		return false
 	}
 	was := *s
 	s.state = s.state.fork()
@@ -114,37 +140,50 @@ func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subj
 	if err != nil {
 		s.note("%s: what is attached does not help: %v", s.pin.Name, err)
 		was.notes = s.notes
-		was.state.mark(s.state)
+		root := was.root()
+		was.state.lasts(s.state)
 		*s = was
-		return
+		newer := s.root() > root
+		if newer {
+			s.update(ctx)
+		}
+		return newer
 	}
 	s.source, s.err, s.attached, s.before = FromAttachment, nil, sources, &was
+	return true
 }
 
-// settle ends the trial of attachments. What they prove is remembered only if
-// an answer rests on it that must last: else somebody who may push could lay
-// a newer state beside any artifact, and repositories that are behind it would
-// be refused from then on. Where repositories are current, their answer
-// stands again then; settle reports so.
+// settle ends the trial of attachments. Where they are not to last and the
+// repositories were current, their answer stands again; settle reports so.
 func (s *session) settle(tells bool) (reverted bool) {
 	was := s.before
-	s.before = nil
-	switch {
-	case was == nil:
-		return false
-	case tells:
-		s.state.byAttachment(was.state)
-		return false
-	}
-	was.state.mark(s.state)
-	if was.err != nil {
-		s.state = was.state
+	if s.remembers(tells) || was == nil || was.err != nil {
 		return false
 	}
 	notes := s.notes
 	*s = *was
 	s.notes = notes
 	return true
+}
+
+// remembers ends a trial: what attachments prove is remembered only if it tells
+// something, and reports whether it is. Else somebody who may push could lay a
+// newer state beside any artifact, and repositories that are behind it would be
+// refused from then on. A newer root is remembered in any case, with the state
+// that came with it: whom it took keys from is not to be believed again.
+func (s *session) remembers(tells bool) bool {
+	was := s.before
+	s.before = nil
+	switch {
+	case was == nil:
+		return false
+	case tells || s.root() > was.root():
+		s.state.byAttachment(was.state)
+		return true
+	}
+	was.state.lasts(s.state)
+	s.state = was.state
+	return false
 }
 
 // root is the version of the newest root that is remembered, or pinned.

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -35,11 +34,17 @@ func (e *Examination) Learn(ctx context.Context, at *registrystore.Artifacts, di
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	changed := false
+	var changed []string
 	for name := range learnt {
-		changed = e.q.sessions[name].learn(ctx) || changed
+		if e.q.sessions[name].learn(ctx) {
+			changed = append(changed, name)
+		}
 	}
-	if changed {
+	if len(changed) > 0 {
+		answers := e.q.answers(ctx)
+		for _, name := range changed {
+			e.q.sessions[name].remembers(e.q.tells(ctx, name, nil, answers))
+		}
 		e.Decision = e.decide(ctx, e.s)
 	}
 	e.Decision.Notes = e.q.notes(e.s)
@@ -81,7 +86,7 @@ func (s *session) readAttached(ctx context.Context, at *registrystore.Artifacts,
 	}
 	for i, d := range digests {
 		if s.there[d] = found[i]; found[i].Note != nil {
-			s.notes = append(s.notes, s.pin.Name+": "+found[i].Note.Error())
+			s.note("%s: %v", s.pin.Name, found[i].Note)
 		}
 	}
 	return nil
@@ -100,14 +105,16 @@ func (s *session) learn(ctx context.Context) bool {
 		return false
 	}
 	was := *s
+	s.state = s.state.fork()
 	sources := append([]tuf.Source{&remembered{s.state}}, news...)
 	if err := s.refresh(ctx, sources); err != nil {
-		notes := append(s.notes, fmt.Sprintf("%s: what is attached at the destination is not taken: %v", s.pin.Name, err))
+		s.note("%s: what is attached at the destination is not taken: %v", s.pin.Name, err)
+		was.notes = s.notes
+		was.state.lasts(s.state)
 		*s = was
-		s.notes = notes
 		return false
 	}
-	s.source, s.attached = FromAttachment, append(s.attached, sources...)
+	s.source, s.attached, s.before = FromAttachment, append(s.attached, sources...), &was
 	return true
 }
 

@@ -114,12 +114,18 @@ func (s *session) ask(ctx context.Context) {
 	}
 	if err == nil {
 		s.state.byRepository()
-	} else if errors.Is(err, tuf.ErrRollback) && s.state.now.Attached && s.aheadOf(ctx) {
+	} else if older(err) && s.state.now.Attached && s.aheadOf(ctx) {
 		return
 	}
 	if s.err = err; errors.Is(err, tuf.ErrExpired) {
 		s.last = s.expired(ctx, sources)
 	}
+}
+
+// older reports whether err may be that of a repository that is behind: its
+// keys may have been replaced since.
+func older(err error) bool {
+	return errors.Is(err, tuf.ErrRollback) || errors.Is(err, tuf.ErrThreshold)
 }
 
 // aheadOf takes what is remembered where that was attached to an artifact and

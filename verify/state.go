@@ -220,8 +220,12 @@ func (s *State) cached(role string) []byte {
 	return s.read[d]
 }
 
-// Put replaces a file until Commit.
+// Put replaces a file until Commit. A timestamp counts as seen in a repository:
+// those who read attachments say so afterwards.
 func (s *State) Put(role string, raw []byte) error {
+	if role == metadata.RoleTimestamp && !bytes.Equal(raw, s.now.Timestamp) {
+		s.now.Attached = false
+	}
 	if f := s.now.file(role); f != nil {
 		*f = raw
 	} else {
@@ -261,9 +265,14 @@ func (s *State) byAttachment(was *State) {
 	}
 }
 
-// mark takes over which roles were seen to give themselves up: that lasts,
-// whatever becomes of the rest.
-func (s *State) mark(seen *State) { s.now.Marks = tuf.JoinMarks(s.now.Marks, seen.now.Marks) }
+// lasts takes over what lasts, whatever becomes of the rest: which roles were
+// seen to give themselves up, and the newest root.
+func (s *State) lasts(seen *State) {
+	s.now.Marks = tuf.JoinMarks(s.now.Marks, seen.now.Marks)
+	if version(metadata.RoleRoot, seen.now.Root) > version(metadata.RoleRoot, s.now.Root) {
+		s.now.Root = seen.now.Root
+	}
+}
 
 // byRepository notes that a repository has what is trusted.
 func (s *State) byRepository() { s.now.Attached = false }
