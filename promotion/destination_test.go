@@ -398,3 +398,71 @@ func TestHistoryDiesAtEveryWrite(t *testing.T) {
 	require.Greater(t, nth, 3, "too few writes were seen")
 	assert.Len(t, must1(p.to.trust(t, nil).List(t.Context())), 4)
 }
+
+// The publisher itself writes at the destination while a mirror is under way,
+// at each of its writes: the next publication there has what both brought.
+func TestSyncWhileThePublisherWritesThere(t *testing.T) {
+	for nth := 1; ; nth++ {
+		to := fixtures.Distribution(t)
+		p := newPair(t, onLayout(t), onRegistry(to))
+		p.synced(t)
+		p.sign(t, "mirrored")
+		between := to.Inject(fixtures.Fault{On: fixtures.Writes, Nth: nth, Then: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			p.signAt(t, p.to, "meanwhile")
+			next.ServeHTTP(w, r)
+		}})
+		out := p.synced(t)
+		between.Remove()
+		if between.Hits() == 0 {
+			require.Greater(t, nth, 5, "too few writes were seen")
+			return
+		}
+		require.True(t, p.has(t, p.to, "mirrored") || p.has(t, p.to, "meanwhile"), "write %d: %v", nth, out)
+		p.signAt(t, p.to, "after")
+		for _, tag := range []string{"mirrored", "meanwhile", "after"} {
+			require.True(t, p.has(t, p.to, tag), "write %d: %s", nth, tag)
+		}
+		require.True(t, p.synced(t).Behind)
+	}
+}
+
+// signAt is sign by a writer that publishes at another place.
+func (p *pair) signAt(t *testing.T, at end, tag string) {
+	t.Helper()
+	_, err := tuf.NewRepository(p.writerAt(t, at)).Publish(t.Context(), nil, func(ctx context.Context, d *tuf.Draft) error {
+		e, err := d.Edge(ctx, "releases")
+		if err != nil {
+			return err
+		}
+		return d.SetTarget(ctx, e, "net-monitor:"+tag, fixtures.Target(tag))
+	})
+	assert.NoError(t, err)
+}
+
+// A mirror of a mirror is as good as one, and one back to the origin, whose
+// machine has seen nothing, never takes anything back.
+func TestSyncInACircle(t *testing.T) {
+	a, b, c := onLayout(t), onRegistry(fixtures.Distribution(t)), onLayout(t)
+	there := newPair(t, a, b)
+	on, back := *there, *there
+	on.from, on.to, on.store, on.cache = b, c, tuf.MemoryStore{}, nil
+	back.from, back.to, back.store, back.cache = c, a, tuf.MemoryStore{}, nil
+	there.synced(t)
+	on.synced(t)
+	for _, tag := range []string{"1", "2"} {
+		there.sign(t, tag)
+		newest := there.published(t).Identity()
+		assert.True(t, back.synced(t).Behind, "the circle is not round yet")
+		assert.Equal(t, newest, there.published(t).Identity())
+		there.synced(t)
+		on.synced(t)
+		assert.True(t, there.has(t, c, tag))
+		for _, p := range []*pair{&back, there, &on} {
+			out := p.synced(t)
+			assert.False(t, out.Changed)
+			assert.False(t, out.Behind)
+			assert.Zero(t, out.Files)
+			assert.Equal(t, newest, out.Identity)
+		}
+	}
+}

@@ -250,9 +250,11 @@ func TestSyncTakesNothingOlderForAnotherState(t *testing.T) {
 			older := p.manifest(t)
 			restore(t, p.from, middle)
 			p.sign(t, "2.0")
+			strange := p.rootBefore(t)
+			fixtures.Layout(t, strings.TrimPrefix(p.from.name, "oci:")).PushBlob(t, metadata.MediaTypeFile, strange)
 			other := edited(t, p.manifest(t), func(l []ocispec.Descriptor) []ocispec.Descriptor {
-				one, two := slices.IndexFunc(l, named("1.root.json")), slices.IndexFunc(l, named("2.root.json"))
-				l[two].Digest, l[two].Size = l[one].Digest, l[one].Size
+				d := &l[slices.IndexFunc(l, named("2.root.json"))]
+				d.Digest, d.Size = digest.FromBytes(strange), int64(len(strange))
 				return l
 			})
 			p.holdsOnly(t, other, older)

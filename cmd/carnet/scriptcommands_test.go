@@ -73,6 +73,23 @@ var actions = map[string]fixtures.Action{
 	"truncate": fixtures.Truncate(10), "rate-limit": fixtures.RateLimit(1), "rate-limit-long": fixtures.RateLimit(3600),
 	"longer": fixtures.Serve([]byte(strings.Repeat("longer than it should be ", 1<<12))), "shorter": fixtures.Serve([]byte("{}")),
 	"huge": fixtures.Serve(make([]byte, 5<<20)), "digest-invalid": digestInvalid,
+	"drip": drip,
+}
+
+// drip answers, a byte at a time, and never comes to an end.
+func drip(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+		if _, err := w.Write([]byte("{")); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+	}
 }
 
 // digestInvalid is what Distribution 2.8 answers for a moment while somebody
