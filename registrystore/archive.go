@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,13 +63,21 @@ func OpenArchive(path string) (*Archive, error) {
 	if err != nil {
 		return nil, wrap(path, "open", err)
 	}
-	a, err := NewArchive(path, f, info.Size())
+	a, err := openedArchive(path, f)
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	a.close = f.Close
 	return a, nil
+}
+
+func openedArchive(path string, f *os.File) (*Archive, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, wrap(path, "open", err)
+	}
+	return NewArchive(path, f, info.Size())
 }
 
 // NewArchive is OpenArchive for size bytes that the caller has opened, and will
@@ -142,31 +151,44 @@ func (a *Archive) readIndex() error {
 	if err != nil {
 		return err
 	}
-	idx, err := decodeIndex(raw)
-	if err != nil {
-		return fmt.Errorf("%w: index.json: %w", ErrCorrupt, err)
-	}
-	if len(idx.entries) > maxArchived {
-		return fmt.Errorf("%w: index.json names %d manifests where at most %d are allowed", ErrTooLarge, len(idx.entries), maxArchived)
-	}
 	seen := map[string]bool{}
-	for _, e := range idx.entries {
+	err = eachEntry(raw, func(e indexEntry) error {
+		if len(a.entries) == maxArchived {
+			return fmt.Errorf("%w: it names more than %d manifests", ErrTooLarge, maxArchived)
+		}
 		entry, err := a.entry(e)
 		if err != nil {
-			return fmt.Errorf("%w: index.json: %w", ErrCorrupt, err)
+			return err
 		}
-		key := entry.Repository + ":" + entry.Tag
-		if entry.Tag == "" {
-			key = entry.Repository + "@" + entry.Digest.String()
+		for _, key := range entry.keys() {
+			if seen[key] {
+				return fmt.Errorf("%.300q is named twice", key)
+			}
+			seen[key] = true
 		}
-		if seen[key] {
-			return fmt.Errorf("%w: index.json names %.300q twice", ErrCorrupt, key)
-		}
-		seen[key] = true
 		a.entries = append(a.entries, entry)
 		a.byRepository[entry.Repository] = append(a.byRepository[entry.Repository], entry)
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if err != nil {
+		return fmt.Errorf("index.json: %w", err)
 	}
 	return nil
+}
+
+// keys are what no other entry may be called: here, and by other tools.
+func (e Archived) keys() []string {
+	if e.Tag == "" {
+		return []string{e.Repository + "@" + e.Digest.String()}
+	}
+	out := []string{e.Repository + ":" + e.Tag}
+	if name := e.refName(); name != out[0] {
+		out = append(out, name)
+	}
+	return out
 }
 
 // entry reads one entry of index.json, whose manifest must be in the file.

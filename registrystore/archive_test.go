@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,10 +221,13 @@ func TestArchiveLimits(t *testing.T) {
 	require.ErrorIs(t, err, registrystore.ErrTooLarge)
 	require.ErrorContains(t, err, "more than 1000000 files")
 
-	many := `{"manifests":[{}` + strings.Repeat(",{}", 200_000) + `]}`
-	_, err = open(t, tarball(t, replaced(t, 2, member{name: "index.json", raw: []byte(many)})))
+	many := slices.Repeat([]ocispec.Descriptor{named(image(t), "")}, 200_001)
+	for i := range many {
+		many[i].Annotations = map[string]string{ocispec.AnnotationRefName: fmt.Sprintf("registry.example/x:%d", i)}
+	}
+	_, err = open(t, tarball(t, replaced(t, 2, member{name: "index.json", raw: indexOf(t, many...)})))
 	require.ErrorIs(t, err, registrystore.ErrTooLarge)
-	require.ErrorContains(t, err, "names 200001 manifests")
+	require.ErrorContains(t, err, "names more than 200000 manifests")
 
 	_, err = open(t, tarball(t, replaced(t, 2, member{name: "index.json", raw: make([]byte, 64<<20+1)})))
 	require.ErrorIs(t, err, registrystore.ErrTooLarge)
@@ -260,6 +265,10 @@ func TestDamagedTars(t *testing.T) {
 		"a header's sum":            {flipped(whole, 20), "file 1 of the tar"},
 		"gzip":                      {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), "run gunzip on it first"},
 		"zstd":                      {[]byte("\x28\xb5\x2f\xfd\x00\x00\x00\x00"), "run unzstd on it first"},
+		"a long name of GNU's":      {recorded(t, 'L', blobName([]byte("x"))+"\x00"), "does not follow the file before it"},
+		"a part of a name":          {edited(t, func(h []byte) { copy(h[345:], "blobs") }), "a part of its name stands elsewhere"},
+		"a size that is not octal":  {edited(t, func(h []byte) { copy(h[124:136], "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01") }), "no octal number"},
+		"a file of the old kind":    {edited(t, func(h []byte) { h[156] = '7' }), "is no plain file"},
 		"no tar":                    {bytes.Repeat([]byte("carnet"), 200), "file 1 of the tar"},
 		"a sparse file of PAX":      {paxed(t, "GNU.sparse.size", "5"), "overridden by a record"},
 		"a size by another record":  {paxed(t, "size", "1"), "overridden by a record"},
@@ -285,8 +294,6 @@ func flipped(raw []byte, at int) []byte {
 // paxed is the honest archive with a file more, before which a record stands
 // that Go's own writer would not write.
 func paxed(t testing.TB, key, value string) []byte {
-	whole := tarball(t, honest(t))
-	whole = whole[:len(whole)-1024]
 	record := func() string {
 		body := " " + key + "=" + value + "\n"
 		n := len(body)
@@ -295,17 +302,38 @@ func paxed(t testing.TB, key, value string) []byte {
 		}
 		return fmt.Sprint(n) + body
 	}()
-	last := tarball(t, []member{{name: "paxrecords", raw: []byte(record)}, {name: blobName([]byte("x")), raw: []byte("x")}})
-	last[156] = 'x' // the first header says: records for the next
+	return recorded(t, 'x', record)
+}
+
+// recorded is the honest archive with a file more, before which a header of
+// some kind stands with content that is about it.
+func recorded(t testing.TB, kind byte, content string) []byte {
+	whole := tarball(t, honest(t))
+	last := tarball(t, []member{{name: "records", raw: []byte(content)}, {name: blobName([]byte("x")), raw: []byte("x")}})
+	last[156] = kind
+	summed(last)
+	return append(whole[:len(whole)-1024], last...)
+}
+
+// edited is the honest archive with a file more, whose header is changed.
+func edited(t testing.TB, edit func(header []byte)) []byte {
+	whole := tarball(t, honest(t))
+	last := tarball(t, []member{{name: blobName([]byte("x")), raw: []byte("x")}})
+	edit(last[:512])
+	summed(last)
+	return append(whole[:len(whole)-1024], last...)
+}
+
+// summed writes a header's sum.
+func summed(header []byte) {
 	sum := 0
-	for i, b := range last[:512] {
+	for i, b := range header[:512] {
 		if i >= 148 && i < 156 {
 			b = ' '
 		}
 		sum += int(b)
 	}
-	copy(last[148:156], fmt.Sprintf("%06o\x00 ", sum))
-	return append(whole, last...)
+	copy(header[148:156], fmt.Sprintf("%06o\x00 ", sum))
 }
 
 // An archive is no folder, no link to nothing, no device.
@@ -362,4 +390,80 @@ func FuzzArchive(f *testing.F) {
 			require.NotEmpty(t, registrystore.ArchivedPath(e.Repository))
 		}
 	})
+}
+
+// allocated returns how many bytes f took in all, and its error.
+func allocated(f func() error) (uint64, error) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc, err
+}
+
+// Small files that would take much memory do not: what is kept of a file is
+// bounded before it is kept.
+func TestArchiveBombs(t *testing.T) {
+	withIndex := func(raw string) []byte {
+		return tarball(t, replaced(t, 2, member{name: "index.json", raw: []byte(raw)}))
+	}
+	many := func(n int, item func(i int) string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(item(i))
+		}
+		return b.String()
+	}
+	m := image(t)
+	entry := func(repository string) string {
+		raw, err := json.Marshal(named(m, repository+":1"))
+		require.NoError(t, err)
+		return string(raw)
+	}
+	layers := []byte(`{"config":{"digest":"` + digest.FromString("{}").String() + `","size":2},"layers":[` +
+		many(40_000, func(i int) string { return fmt.Sprintf(`{"digest":"sha256:%064x","size":1}`, i) }) + `]}`)
+	annotated := func(k int) []byte {
+		return []byte(fmt.Sprintf(`{"config":{"digest":"%s","size":2},"annotations":{`, digest.FromString("{}")) +
+			many(200_000, func(i int) string { return fmt.Sprintf(`"%x":"%x"`, i, k) }) + `}}`)
+	}
+	listed := func(raws ...[]byte) []byte {
+		list := honest(t)
+		var descs []ocispec.Descriptor
+		for i, raw := range raws {
+			descs = append(descs, named(raw, fmt.Sprintf("registry.example/x%d:1", i)))
+			if i == 0 || !bytes.Equal(raw, raws[0]) {
+				list = append(list, member{name: blobName(raw), raw: raw})
+			}
+		}
+		list[2].raw = indexOf(t, descs...)
+		return tarball(t, list)
+	}
+	var bombs [][]byte
+	for k := range 30 {
+		bombs = append(bombs, annotated(k))
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		says string
+		most uint64 // MiB in all
+	}{
+		"entries that say nothing":                           {withIndex(`{"manifests":[{}` + strings.Repeat(",{}", 2_000_000) + `]}`), "no manifest", 100},
+		"an entry of many annotations":                       {withIndex(`{"manifests":[{"annotations":{` + many(500_000, func(i int) string { return fmt.Sprintf(`"%x":""`, i) }) + `}}]}`), "an entry of", 100},
+		"many annotations besides":                           {withIndex(`{"annotations":{` + many(500_000, func(i int) string { return fmt.Sprintf(`"%x":""`, i) }) + `},"manifests":[` + entry("registry.example/x") + `]}`), "", 100},
+		"one manifest that lists much, in many repositories": {listed(slices.Repeat([][]byte{layers}, 1_000)...), "they list more than 4000000", 2000},
+		"manifests of many annotations":                      {listed(bombs...), "they take more than", 4000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			took, err := allocated(func() error { _, err := open(t, c.raw); return err })
+			if c.says == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.says)
+			}
+			require.Less(t, took>>20, c.most)
+		})
+	}
 }

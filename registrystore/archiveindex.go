@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -37,7 +38,7 @@ type tarFiles struct {
 
 // indexTar finds the files of an image layout in a tar. It takes the names
 // that a layout has and no other, each once: no link, no device, no other way
-// to say a name or a size than a plain header has, nothing after the end.
+// to say a name or a size than a plain header has, nothing between or after.
 // Every error wraps ErrCorrupt or ErrTooLarge.
 func indexTar(r io.ReaderAt, size int64) (*tarFiles, error) {
 	if err := notCompressed(r); err != nil {
@@ -64,7 +65,10 @@ func indexTar(r io.ReaderAt, size int64) (*tarFiles, error) {
 		if hdr.Size > size-at {
 			return nil, fmt.Errorf("%w: %.100q has %d bytes and the tar ends after %d: it is cut off", ErrCorrupt, hdr.Name, hdr.Size, size-at)
 		}
-		if err := files.add(hdr, section{at, hdr.Size}); err != nil {
+		if err = files.add(hdr, section{at, hdr.Size}); err == nil {
+			err = checkBlocks(r, files.end, at, hdr)
+		}
+		if err != nil {
 			return nil, err
 		}
 		files.end = at + (hdr.Size+tarBlock-1)/tarBlock*tarBlock
@@ -122,6 +126,45 @@ func checkHeader(hdr *tar.Header) error {
 	}
 	return nil
 }
+
+// checkBlocks refuses a file whose own header does not say by itself, in the
+// old way that all readers know, what it is called and how long it is, and
+// whatever stands between it and the file before, which ends at end: GNU's
+// records of long names, parts of names, numbers that are not octal. Records of
+// the POSIX kind, which [checkHeader] looks at, may stand there once.
+func checkBlocks(r io.ReaderAt, end, at int64, hdr *tar.Header) error {
+	var own [tarBlock]byte
+	if _, err := r.ReadAt(own[:], end); err != nil {
+		return err
+	}
+	want := end + tarBlock
+	if own[typeAt] == tar.TypeXHeader {
+		n, err := strconv.ParseInt(string(bytes.Trim(own[sizeAt:sizeAt+12], " \x00")), 8, 64)
+		if err != nil {
+			return fmt.Errorf("%w: %.100q: the size of its records: %w", ErrCorrupt, hdr.Name, err)
+		}
+		want += tarBlock + (n+tarBlock-1)/tarBlock*tarBlock
+		if _, err := r.ReadAt(own[:], at-tarBlock); err != nil {
+			return err
+		}
+	}
+	switch {
+	case at != want:
+		return fmt.Errorf("%w: %.100q does not follow the file before it", ErrCorrupt, hdr.Name)
+	case len(bytes.Trim(own[prefixAt:], "\x00")) > 0:
+		return fmt.Errorf("%w: %.100q: a part of its name stands elsewhere", ErrCorrupt, hdr.Name)
+	case own[sizeAt]&0x80 != 0 && hdr.Size <= maxPlainSize:
+		return fmt.Errorf("%w: %.100q: its size is no octal number", ErrCorrupt, hdr.Name)
+	}
+	return nil
+}
+
+// Where a header says what.
+const (
+	sizeAt   = 124
+	typeAt   = 156
+	prefixAt = 345
+)
 
 func checkFolder(hdr *tar.Header, name string) error {
 	switch name {

@@ -28,7 +28,7 @@ func (l *Lists) Has(d digest.Digest) bool {
 // Lists reads the manifests of an archive, and returns what those of each
 // repository list.
 func (a *Archive) Lists(ctx context.Context) (map[string]*Lists, error) {
-	r := &manifestReader{file: a, from: &Artifacts{backend: &archiveBackend{file: a}, name: a.name}, read: map[digest.Digest]*Artifact{}}
+	r := &manifestReader{file: a, from: &Artifacts{backend: &archiveBackend{file: a}, name: a.name}, read: map[digest.Digest]*Artifact{}, height: map[digest.Digest]int{}}
 	out := map[string]*Lists{}
 	for repository, entries := range a.byRepository {
 		l := &Lists{Manifests: map[digest.Digest]*Artifact{}, Blobs: map[digest.Digest]ocispec.Descriptor{}, Others: map[digest.Digest]ocispec.Descriptor{}}
@@ -42,12 +42,23 @@ func (a *Archive) Lists(ctx context.Context) (map[string]*Lists, error) {
 	return out, nil
 }
 
+// maxListed bounds what the manifests of an archive list, in all repositories
+// together: a manifest may be named in many, and counts in each.
+const maxListed = 4_000_000
+
 // manifestReader reads each manifest once.
 type manifestReader struct {
-	file  *Archive
-	from  *Artifacts
-	read  map[digest.Digest]*Artifact
-	bytes int64
+	file   *Archive
+	from   *Artifacts
+	read   map[digest.Digest]*Artifact
+	weight int64 // of manifests
+	named  int64 // bytes of manifests, again in each repository
+	listed int
+	height map[digest.Digest]int // how deep indexes stand below
+}
+
+func (r *manifestReader) tooLarge(op, format string, limit int) error {
+	return &Error{Repository: r.file.name, Op: op, Kind: ErrTooLarge, Err: fmt.Errorf(format, limit)}
 }
 
 func (r *manifestReader) add(ctx context.Context, l *Lists, desc ocispec.Descriptor, depth int) error {
@@ -59,10 +70,10 @@ func (r *manifestReader) add(ctx context.Context, l *Lists, desc ocispec.Descrip
 		return nil
 	}
 	m, err := r.manifest(ctx, desc.Digest)
-	if err == nil && depth > maxNested {
-		err = &Error{Repository: r.file.name, Op: "read " + desc.Digest.String(), Kind: ErrTooLarge, Err: fmt.Errorf("indexes in indexes, more than %d deep", maxNested)}
-	}
 	if err != nil {
+		return err
+	}
+	if err := r.count(m, depth); err != nil {
 		return err
 	}
 	l.Manifests[m.Digest] = m
@@ -73,6 +84,29 @@ func (r *manifestReader) add(ctx context.Context, l *Lists, desc ocispec.Descrip
 		if err := r.add(ctx, l, child, depth+1); err != nil {
 			return err
 		}
+		r.height[m.Digest] = max(r.height[m.Digest], r.height[child.Digest]+1)
+	}
+	if r.height[m.Digest] > maxNested {
+		return r.tooDeep(m)
+	}
+	return nil
+}
+
+func (r *manifestReader) tooDeep(m *Artifact) error {
+	return r.tooLarge("read "+m.Digest.String(), "indexes in indexes, more than %d deep", maxNested)
+}
+
+// count bounds what one repository more that has m takes, in memory and time.
+func (r *manifestReader) count(m *Artifact, depth int) error {
+	r.named += m.Size
+	r.listed += len(m.Blobs) + len(m.Manifests)
+	switch {
+	case depth > maxNested:
+		return r.tooDeep(m)
+	case r.listed > maxListed:
+		return r.tooLarge("read manifests", "they list more than %d blobs and manifests", maxListed)
+	case r.named > 4*maxPlanned:
+		return r.tooLarge("read manifests", "more than %d bytes of them, counted in each repository", 4*maxPlanned)
 	}
 	return nil
 }
@@ -85,8 +119,11 @@ func (r *manifestReader) manifest(ctx context.Context, d digest.Digest) (*Artifa
 	if err != nil {
 		return nil, err
 	}
-	if r.bytes += m.Size; r.bytes > maxPlanned {
-		return nil, &Error{Repository: r.file.name, Op: "read manifests", Kind: ErrTooLarge, Err: fmt.Errorf("more than %d bytes of them", maxPlanned)}
+	if r.weight += weight(m); r.weight > maxPlanned {
+		return nil, r.tooLarge("read manifests", "they take more than %d bytes", maxPlanned)
+	}
+	if m.Subject != "" && !isSHA256(m.Subject) {
+		return nil, &Error{Repository: r.file.name, Op: "read " + d.String(), Kind: ErrCorrupt, Err: fmt.Errorf("it refers to %.100q", m.Subject)}
 	}
 	for _, b := range m.Blobs {
 		if !isSHA256(b.Digest) || b.Size < 0 {

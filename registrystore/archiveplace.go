@@ -49,6 +49,18 @@ func (p Place) Repository(archived string) (Repository, error) {
 	return ParseRepository(p.prefix+"/"+path, p.layoutRoot)
 }
 
+// Contains reports whether a repository is at the place or below it.
+func (p Place) Contains(r Repository) bool {
+	if !r.IsLayout() {
+		return strings.HasPrefix(r.String(), p.prefix+"/")
+	}
+	dir, ok := strings.CutPrefix(p.prefix, layoutScheme)
+	if !ok {
+		return false
+	}
+	return strings.HasPrefix(r.Absolute(), Repository{Dir: dir}.Absolute()+string(filepath.Separator))
+}
+
 // Holds reports whether a repository has a manifest, or if it is none, a blob.
 func (a *Artifacts) Holds(ctx context.Context, desc ocispec.Descriptor, isManifest bool) (bool, error) {
 	if !isManifest {

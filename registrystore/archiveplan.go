@@ -18,7 +18,13 @@ import (
 
 // maxPlanned bounds the manifests of one archive, in bytes: they are held in
 // memory until it is written, and when it is loaded.
-const maxPlanned = 256 << 20
+const maxPlanned = 512 << 20
+
+// weight is what a manifest takes in memory, in bytes: its own, and about as
+// much as is kept of each entry of its lists.
+func weight(m *Artifact) int64 {
+	return m.Size + 100*int64(len(m.Blobs)+len(m.Manifests)+len(m.Annotations))
+}
 
 // ArchivePlan is what is to be written to an archive. The bytes of an archive
 // depend on what it holds alone: not on the order in which it was planned, on
@@ -28,7 +34,7 @@ type ArchivePlan struct {
 	mu       sync.Mutex
 	entries  []Archived                        // guarded by mu
 	contents map[digest.Digest]archivedContent // guarded by mu
-	planned  int64                             // bytes of manifests; guarded by mu
+	planned  int64                             // weight of manifests; guarded by mu
 }
 
 // archivedContent is one file to come: its bytes, or where they are read.
@@ -65,8 +71,8 @@ func (p *ArchivePlan) Manifest(m *Artifact) error {
 	if was, ok := p.contents[m.Digest]; ok && was.raw != nil {
 		return nil
 	}
-	if p.planned += m.Size; p.planned > maxPlanned {
-		return fmt.Errorf("%w: manifests of more than %d bytes in one file: save what there is in several", ErrTooLarge, maxPlanned)
+	if p.planned += weight(m); p.planned > maxPlanned {
+		return fmt.Errorf("%w: manifests that take more than %d bytes in one file: save what there is in several", ErrTooLarge, maxPlanned)
 	}
 	p.contents[m.Digest] = archivedContent{desc: ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size}, raw: m.Raw}
 	return nil
@@ -138,12 +144,17 @@ func (p *ArchivePlan) index() ([]byte, error) {
 func (e Archived) descriptor() ocispec.Descriptor {
 	d := ocispec.Descriptor{MediaType: e.MediaType, Digest: e.Digest, Size: e.Size, Annotations: map[string]string{metadata.AnnotationRepository: e.Repository}}
 	if e.Tag != "" {
-		d.Annotations[ocispec.AnnotationRefName] = strings.TrimPrefix(e.Repository, layoutScheme) + ":" + e.Tag
+		d.Annotations[ocispec.AnnotationRefName] = e.refName()
 	}
 	if e.Publisher != "" {
 		d.Annotations[metadata.AnnotationPublisher] = e.Publisher
 	}
 	return d
+}
+
+// refName is what other tools call the entry.
+func (e Archived) refName() string {
+	return strings.TrimPrefix(e.Repository, layoutScheme) + ":" + e.Tag
 }
 
 // Save writes the archive to path, beside it first: a file that is there stays

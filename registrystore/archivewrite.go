@@ -24,6 +24,9 @@ type archiveWriter struct {
 }
 
 func newArchiveWriter(path string) (*archiveWriter, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file, and is not replaced by one", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package registrystore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -144,8 +145,9 @@ func decodeArtifact(desc ocispec.Descriptor, raw []byte) (*Artifact, error) {
 	if m.Config != nil {
 		out.Blobs = append(out.Blobs, *m.Config)
 	}
-	if m.MediaType != "" {
-		out.MediaType = m.MediaType
+	out.MediaType = cmp.Or(m.MediaType, out.MediaType, mediaTypeManifest)
+	if out.MediaType == mediaTypeManifest && m.Manifests != nil {
+		out.MediaType = ocispec.MediaTypeImageIndex
 	}
 	if out.ArtifactType == "" && m.Config != nil {
 		out.ArtifactType = m.Config.MediaType

@@ -141,14 +141,9 @@ func (c *Copy) sendManifest(ctx context.Context, a *Artifact, depth int) error {
 		return &Error{Repository: c.From.name, Op: "read " + a.Digest.String(), Kind: ErrTooLarge, Err: fmt.Errorf("indexes in indexes, more than %d deep", maxNested)}
 	}
 	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
 	for _, m := range a.Manifests {
-		g.Go(func() error {
-			child, err := c.From.Read(gctx, Reference{Digest: m.Digest})
-			if err != nil {
-				return err
-			}
-			return c.manifest(gctx, child, depth+1)
-		})
+		g.Go(func() error { return c.child(gctx, m, depth+1) })
 	}
 	for _, b := range a.Blobs {
 		g.Go(func() error { return c.blob(gctx, b) })
@@ -161,6 +156,21 @@ func (c *Copy) sendManifest(ctx context.Context, a *Artifact, depth int) error {
 	}
 	c.finished(true)
 	return nil
+}
+
+// child copies a manifest that an index lists. One that is listed as no index
+// is none: whoever looked for what is withdrawn did not look into it.
+func (c *Copy) child(ctx context.Context, desc ocispec.Descriptor, depth int) error {
+	return c.once(ctx, desc.Digest, func() error {
+		m, err := c.From.Read(ctx, Reference{Digest: desc.Digest})
+		if err != nil {
+			return err
+		}
+		if m.Manifests != nil && listsNothing(desc.MediaType) {
+			return &Error{Repository: c.From.name, Op: "read " + m.Digest.String(), Kind: ErrCorrupt, Err: fmt.Errorf("an index that is listed as %s", desc.MediaType)}
+		}
+		return c.sendManifest(ctx, m, depth)
+	})
 }
 
 // put stores a manifest under a tag, or under its digest.
