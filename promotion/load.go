@@ -21,6 +21,8 @@ var (
 	// ErrNotPinned says that an archive holds the trust repository of a
 	// publisher that is not pinned here.
 	ErrNotPinned = errors.New("the publisher is not pinned here")
+	// ErrNotEmpty says that trust would be put into a repository of artifacts.
+	ErrNotEmpty = errors.New("trust needs a repository of its own")
 )
 
 // Loader takes in what archives hold. It is for one goroutine.
@@ -66,7 +68,7 @@ type LoadedArtifact struct {
 	Destination registrystore.Reference
 	Digest      digest.Digest
 	Decision    verify.Decision
-	// Withdrawn says who withdrew one of an index's manifests, and why; "" for
+	// Withdrawn says who withdrew a manifest below an index, and why; "" for
 	// nobody.
 	Withdrawn string
 }
@@ -92,6 +94,7 @@ type cargo struct {
 	lists  map[string]*registrystore.Lists
 	holds  []*hold
 	trusts []*trusted
+	there  []trustThere
 	view   *registrystore.Registries
 	out    *Loaded
 }
@@ -106,6 +109,9 @@ type hold struct {
 	// roots are what is decided about; referrers, what comes with them.
 	roots     []*rooted
 	covered   map[digest.Digest]*rooted
+	tops      map[digest.Digest]digest.Digest           // of referrers
+	there     map[digest.Digest]*registrystore.Artifact // at the destination; digest and subject
+	gone      map[digest.Digest]string                  // what is nowhere: who withdrew it
 	referrers []*registrystore.Artifact
 }
 
@@ -184,7 +190,10 @@ func (c *cargo) stow(source string, to registrystore.Repository, entries []regis
 	if i := slices.IndexFunc(entries, func(e registrystore.Archived) bool { return registrystore.IsOwnTag(e.Tag) }); i >= 0 {
 		return at(Source, fmt.Errorf("%w: %s: %s:%s stands for no artifact", registrystore.ErrCorrupt, c.File, source, entries[i].Tag))
 	}
-	h := &hold{source: source, at: to, lists: c.lists[source], entries: entries, covered: map[digest.Digest]*rooted{}}
+	h := &hold{
+		source: source, at: to, lists: c.lists[source], entries: entries, covered: map[digest.Digest]*rooted{}, tops: map[digest.Digest]digest.Digest{},
+		there: map[digest.Digest]*registrystore.Artifact{}, gone: map[digest.Digest]string{},
+	}
 	var err error
 	if h.from, err = c.view.Artifacts(to); err != nil {
 		return at(Source, err)

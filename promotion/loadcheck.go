@@ -37,20 +37,46 @@ func (c *cargo) leftOut(l *registrystore.Lists) leftOut {
 	return out
 }
 
-// complete checks that whatever the file leaves out is at the destination.
+// complete checks that whatever the file leaves out is at the destination. What
+// its referrers refer to may be gone for a reason: see [cargo.withoutGone].
 func (c *cargo) complete(ctx context.Context) error {
 	for _, h := range c.holds {
-		left := c.leftOut(h.lists)
-		for _, m := range h.referring() {
-			if s := m.Subject; h.lists.Manifests[s] == nil {
-				left[s] = absent{ocispec.Descriptor{Digest: s}, true}
-			}
-		}
-		if err := c.areThere(ctx, h.to, left); err != nil {
+		if err := c.areThere(ctx, h.to, c.leftOut(h.lists)); err != nil {
 			return err
+		}
+		if err := h.lookForSubjects(ctx); err != nil {
+			return at(Destination, err)
 		}
 	}
 	return nil
+}
+
+func (h *hold) lookForSubjects(ctx context.Context) error {
+	seen := map[digest.Digest]bool{}
+	var mu sync.Mutex
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, m := range h.referring() {
+		s := m.Subject
+		if seen[s] || h.lists.Manifests[s] != nil {
+			continue
+		}
+		seen[s] = true
+		g.Go(func() error {
+			there, err := h.to.Holds(gctx, ocispec.Descriptor{Digest: s}, true)
+			mu.Lock()
+			defer mu.Unlock()
+			if !there {
+				h.gone[s] = ""
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+func (c *cargo) incomplete(to *registrystore.Artifacts, d digest.Digest) error {
+	return at(Source, fmt.Errorf("%w: %s: %s of %s: load the file first that was given to save as --since, or save all again without it", ErrIncomplete, c.File, d, to))
 }
 
 // referring are the manifests that the file names as referrers: without a tag.
@@ -76,7 +102,7 @@ func (c *cargo) areThere(ctx context.Context, to *registrystore.Artifacts, left 
 			if there {
 				return nil
 			}
-			return at(Source, fmt.Errorf("%w: %s: %s of %s: load the file first that was given to save as --since", ErrIncomplete, c.File, d, to))
+			return c.incomplete(to, d)
 		})
 	}
 	return g.Wait()

@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type rooted struct {
 	digest   digest.Digest
 	artifact *registrystore.Artifact // nil: at the destination
 	exam     *verify.Examination
+	in       *hold
+	said     map[digest.Digest]string // who withdrew a manifest or one below
 }
 
 // batch is how many artifacts are decided about together if their evidence is
@@ -31,6 +34,7 @@ const batch = 64
 // decide decides about every artifact of the file.
 func (c *cargo) decide(ctx context.Context) error {
 	var all []*rooted
+	var err error
 	for _, h := range c.holds {
 		if err := h.root(ctx); err != nil {
 			return err
@@ -43,13 +47,15 @@ func (c *cargo) decide(ctx context.Context) error {
 	if err := c.examine(ctx, all); err != nil {
 		return err
 	}
+	if all, err = c.withoutGone(ctx, all); err != nil {
+		return err
+	}
 	var failed error
 	for _, r := range all {
 		out := LoadedArtifact{Source: r.source, Destination: r.ref, Digest: r.digest, Decision: r.exam.Decision}
 		if r.artifact != nil && out.Decision.Allowed() {
-			var err error
-			if out.Withdrawn, err = c.withdrawnBelow(ctx, r); err != nil {
-				return at(Source, err)
+			if out.Withdrawn, err = r.withdrawn(ctx, r.artifact, 0); err != nil {
+				return at(side(err, r.in.from), err)
 			}
 		}
 		c.out.Artifacts = append(c.out.Artifacts, out)
@@ -79,7 +85,7 @@ func (h *hold) root(ctx context.Context) error {
 		if e.Tag == "" && m.Subject != "" {
 			continue
 		}
-		r := &rooted{source: h.source + ":" + e.Tag, ref: registrystore.Reference{Repository: h.at, Tag: e.Tag}, tag: e.Tag, digest: e.Digest, artifact: m}
+		r := &rooted{source: h.source + ":" + e.Tag, ref: registrystore.Reference{Repository: h.at, Tag: e.Tag}, tag: e.Tag, digest: e.Digest, artifact: m, in: h}
 		if e.Tag == "" {
 			r.source, r.ref = h.source+"@"+e.Digest.String(), h.at.AtDigest(e.Digest)
 		}
@@ -92,7 +98,7 @@ func (h *hold) root(ctx context.Context) error {
 			return err
 		}
 		if h.covered[top] == nil {
-			r := &rooted{source: h.source + "@" + top.String(), ref: h.at.AtDigest(top), digest: top}
+			r := &rooted{source: h.source + "@" + top.String(), ref: h.at.AtDigest(top), digest: top, in: h}
 			h.roots = append(h.roots, r)
 			h.covered[top] = r
 		}
@@ -117,8 +123,19 @@ func (h *hold) cover(d digest.Digest, r *rooted) {
 const maxChain = 64
 
 // top returns the artifact to which a referrer leads: one that is decided
-// about, or that refers to nothing.
+// about, that refers to nothing, or that is nowhere. Each is looked for once.
 func (h *hold) top(ctx context.Context, m *registrystore.Artifact) (digest.Digest, error) {
+	if top := h.tops[m.Digest]; top != "" {
+		return top, nil
+	}
+	top, err := h.findTop(ctx, m)
+	if err == nil {
+		h.tops[m.Digest] = top
+	}
+	return top, err
+}
+
+func (h *hold) findTop(ctx context.Context, m *registrystore.Artifact) (digest.Digest, error) {
 	for range maxChain {
 		next := m.Subject
 		if next == "" || h.covered[m.Digest] != nil {
@@ -127,13 +144,20 @@ func (h *hold) top(ctx context.Context, m *registrystore.Artifact) (digest.Diges
 		if h.covered[next] != nil {
 			return next, nil
 		}
+		if _, gone := h.gone[next]; gone {
+			return next, nil
+		}
 		if m = h.lists.Manifests[next]; m != nil {
+			continue
+		}
+		if m = h.there[next]; m != nil {
 			continue
 		}
 		var err error
 		if m, err = h.to.Read(ctx, h.at.AtDigest(next)); err != nil {
 			return "", at(Destination, err)
 		}
+		h.there[next] = &registrystore.Artifact{Digest: m.Digest, Subject: m.Subject}
 	}
 	return "", at(Source, fmt.Errorf("%w: %s: more than %d referrers in a chain", registrystore.ErrTooLarge, h.source, maxChain))
 }
@@ -180,29 +204,16 @@ func ask(ctx context.Context, v *verify.Verifier, list []*rooted) error {
 func (c *cargo) repositories(pin verify.Pin) []string {
 	var out []string
 	for _, t := range c.trusts {
-		if t.pin.Name == pin.Name {
+		if t.pin.Name == pin.Name || bytes.Equal(t.pin.Root, pin.Root) {
+			out = append(out, t.at.String())
+		}
+	}
+	for _, t := range c.there {
+		if t.publisher == pin.Name {
 			out = append(out, t.at.String())
 		}
 	}
 	return out
-}
-
-// withdrawnBelow tells who withdrew a manifest, or one of an index's.
-func (c *cargo) withdrawnBelow(ctx context.Context, r *rooted) (string, error) {
-	list := []digest.Digest{r.digest}
-	for _, m := range r.artifact.Manifests {
-		list = append(list, m.Digest)
-	}
-	for _, d := range list {
-		n, who, err := r.exam.Withdrawn(ctx, d)
-		if err != nil {
-			return "", err
-		}
-		if n != nil {
-			return fmt.Sprintf("%s withdrew %s: %s", who, d, n.Reason), nil
-		}
-	}
-	return "", nil
 }
 
 // referrers finds what comes with the artifacts, without what is withdrawn and
@@ -216,13 +227,15 @@ func (c *cargo) referrers(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			n, who, err := h.covered[top].exam.Withdrawn(ctx, m.Digest)
-			if err != nil {
-				return at(Source, err)
+			said := h.gone[top]
+			if said == "" {
+				if said, err = h.covered[top].withdrawn(ctx, m, 0); err != nil {
+					return at(side(err, h.from), err)
+				}
 			}
-			if n != nil {
+			if said != "" {
 				dropped[m.Digest] = true
-				c.note(fmt.Sprintf("%s is left out: %s withdrew it: %s", m.Digest, who, n.Reason))
+				c.note(notTaken(m.Digest, said))
 			}
 		}
 		h.referrers = append(without(list, dropped), h.taggedReferrers()...)
@@ -240,4 +253,69 @@ func (h *hold) taggedReferrers() []*registrystore.Artifact {
 		}
 	}
 	return out
+}
+
+// maxBelow bounds how deep indexes stand in indexes, those included that are
+// at the destination.
+const maxBelow = 64
+
+// withdrawn tells who withdrew a manifest or, of an index, one below, however
+// deep; "" for nobody.
+func (r *rooted) withdrawn(ctx context.Context, m *registrystore.Artifact, depth int) (string, error) {
+	if said, known := r.said[m.Digest]; known {
+		return said, nil
+	}
+	said, err := r.notice(ctx, m.Digest)
+	if depth > maxBelow {
+		err = fmt.Errorf("%w: %s: indexes in indexes, more than %d deep", registrystore.ErrTooLarge, r.source, maxBelow)
+	}
+	for i := 0; err == nil && said == "" && i < len(m.Manifests); i++ {
+		d := m.Manifests[i].Digest
+		child := r.in.lists.Manifests[d]
+		if child == nil {
+			child, err = r.in.from.Read(ctx, registrystore.Reference{Digest: d})
+		}
+		if err == nil {
+			said, err = r.withdrawn(ctx, child, depth+1)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	if r.said == nil {
+		r.said = map[digest.Digest]string{}
+	}
+	r.said[m.Digest] = said
+	return said, nil
+}
+
+func (r *rooted) notice(ctx context.Context, d digest.Digest) (string, error) {
+	n, who, err := r.exam.Withdrawn(ctx, d)
+	if err != nil || n == nil {
+		return "", err
+	}
+	return notice(who, d, n), nil
+}
+
+// withoutGone returns what is decided about, without what referrers of the file
+// lead to and neither side has. That is so where it was left out of an earlier
+// file, since it was withdrawn: what refers to it is left out too. Else the
+// file lacks what it builds on.
+func (c *cargo) withoutGone(ctx context.Context, all []*rooted) ([]*rooted, error) {
+	var out []*rooted
+	for _, r := range all {
+		if _, gone := r.in.gone[r.digest]; !gone || r.artifact != nil {
+			out = append(out, r)
+			continue
+		}
+		said, err := r.notice(ctx, r.digest)
+		if err != nil {
+			return nil, at(Source, err)
+		}
+		if said == "" {
+			return nil, c.incomplete(r.in.to, r.digest)
+		}
+		r.in.gone[r.digest] = said
+	}
+	return out, nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/carnet-project/carnet/metadata"
 	"github.com/carnet-project/carnet/registrystore"
 	"github.com/carnet-project/carnet/tuf"
 	"github.com/carnet-project/carnet/verify"
@@ -19,6 +21,12 @@ type trusted struct {
 	mirror *Mirror
 	synced *Synced
 	older  bool
+}
+
+// trustThere is a trust repository that the destination has already.
+type trustThere struct {
+	publisher string
+	at        registrystore.Repository
 }
 
 // stowTrust finds the pinned publisher of a trust repository. The hash that the
@@ -76,9 +84,78 @@ func (c *cargo) verifyTrust(ctx context.Context) error {
 			if err := c.view.ShowAsIs(t.at, c.To); err != nil {
 				return at(Destination, err)
 			}
+		} else if t.synced.Changed {
+			if err := c.holdsNoArtifacts(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	return c.showTrustThere(ctx)
+}
+
+// holdsNoArtifacts fails if trust would be written among artifacts: what the
+// file calls a repository is anybody's word, and its tag latest would be trust.
+func (c *cargo) holdsNoArtifacts(ctx context.Context, t *trusted) error {
+	files, err := c.To.Artifacts(t.at)
+	if err != nil {
+		return at(Destination, err)
+	}
+	tags, err := files.Tags(ctx)
+	if err != nil && !errors.Is(err, registrystore.ErrNotFound) {
+		return at(Destination, err)
+	}
+	i := slices.IndexFunc(tags, func(tag string) bool { return tag != metadata.TagLatest && !registrystore.IsOwnTag(tag) })
+	if i < 0 {
+		return nil
+	}
+	return at(Destination, fmt.Errorf("%w: %s has artifacts, such as the tag %s: the trust in %s that is called %s is not put among them",
+		ErrNotEmpty, t.at, tags[i], c.File, t.source))
+}
+
+// showTrustThere lets the verifier see also what the destination has of the
+// publishers whom the policy knows: in their own repositories there, and where
+// these are loaded to. It may know of a withdrawal that the file does not
+// bring.
+func (c *cargo) showTrustThere(ctx context.Context) error {
+	for _, pin := range c.Policy.Publishers {
+		for _, name := range pin.Repositories {
+			own, err := registrystore.ParseRepository(name, "")
+			if err != nil {
+				continue // it is for verifiers of this machine to say so
+			}
+			if err := c.showThere(ctx, pin, own); err != nil {
+				return err
+			}
+			if to, err := c.Place.Repository(own.ArchivedName()); err == nil {
+				if err := c.showThere(ctx, pin, to); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// showThere shows a repository that is where the file goes, if it has trust.
+func (c *cargo) showThere(ctx context.Context, pin verify.Pin, repo registrystore.Repository) error {
+	if !c.Place.Contains(repo) || c.view.Shows(repo) {
+		return nil
+	}
+	trust, err := c.To.Trust(repo)
+	if err == nil {
+		err = trust.Open(ctx)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, registrystore.ErrNotFound) && !errors.Is(err, tuf.ErrUnreadable) {
+			c.note(fmt.Sprintf("%s, which may have trust of %s, is not asked: %v", repo, pin.Name, err))
+		}
+		return nil
+	}
+	c.there = append(c.there, trustThere{pin.Name, repo})
+	return at(Destination, c.view.ShowAsIs(repo, c.To))
 }
 
 // filesOf checks that the files of a state are in the file, or left out of it

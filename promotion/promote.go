@@ -246,7 +246,7 @@ func (p *Promoter) read(ctx context.Context, e *verify.Examination, to *registry
 		d := e.At(ctx, out.Destination)
 		out.There = &d
 	}
-	g.referrers, err = p.withoutWithdrawn(ctx, e, below, all)
+	g.referrers, err = p.withoutWithdrawn(ctx, e, from, all)
 	return g, err
 }
 
@@ -288,35 +288,57 @@ func (g *graph) subjects() []digest.Digest {
 	return out
 }
 
-// refuseWithdrawn fails if the artifact, a manifest of an index or a referrer
+// refuseWithdrawn fails if the artifact, a manifest of an index, or a referrer
 // that is to be copied was withdrawn.
 func (p *Promoter) refuseWithdrawn(ctx context.Context, e *verify.Examination, g *graph) error {
-	all := g.subjects()
-	for _, r := range g.referrers {
-		all = append(all, r.Digest)
-	}
-	for _, d := range all {
-		n, who, err := e.Withdrawn(ctx, d)
+	for _, m := range append([]*registrystore.Artifact{g.top}, g.referrers...) {
+		said, err := withdrawn(ctx, e, g.from, m)
 		if err != nil {
 			return err
 		}
-		if n != nil {
-			return fmt.Errorf("%w: %s withdrew %s: %s", ErrNotTrusted, who, d, n.Reason)
+		if said != "" {
+			return fmt.Errorf("%w: %s", ErrNotTrusted, said)
 		}
 	}
 	return nil
 }
 
-func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, roots []digest.Digest, all []*registrystore.Artifact) ([]*registrystore.Artifact, error) {
+// withdrawn tells who withdrew a manifest or, of an index, one below, however
+// deep; "" for nobody.
+func withdrawn(ctx context.Context, e *verify.Examination, from *registrystore.Artifacts, m *registrystore.Artifact) (string, error) {
+	list, err := from.Listed(ctx, m)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range list {
+		n, who, err := e.Withdrawn(ctx, d)
+		if err != nil {
+			return "", err
+		}
+		if n != nil {
+			return notice(who, d, n), nil
+		}
+	}
+	return "", nil
+}
+
+func notice(who string, d digest.Digest, n *metadata.Notice) string {
+	return fmt.Sprintf("%s withdrew %s: %s", who, d, n.Reason)
+}
+
+// notTaken says that a referrer does not come along.
+func notTaken(d digest.Digest, said string) string { return fmt.Sprintf("%s is left out: %s", d, said) }
+
+func (p *Promoter) withoutWithdrawn(ctx context.Context, e *verify.Examination, from *registrystore.Artifacts, all []*registrystore.Artifact) ([]*registrystore.Artifact, error) {
 	dropped := map[digest.Digest]bool{}
 	for _, r := range all {
-		n, who, err := e.Withdrawn(ctx, r.Digest)
+		said, err := withdrawn(ctx, e, from, r)
 		if err != nil {
 			return nil, err
 		}
-		if n != nil {
+		if said != "" {
 			dropped[r.Digest] = true
-			p.note(fmt.Sprintf("%s is left out: %s withdrew it: %s", r.Digest, who, n.Reason))
+			p.note(notTaken(r.Digest, said))
 		}
 	}
 	return without(all, dropped), nil
