@@ -287,3 +287,23 @@ func TestArchiveOfManifestsWithoutAMediaType(t *testing.T) {
 		}
 	}
 }
+
+// An index that another one lists as an image would not be looked into for what
+// is withdrawn: it is not copied.
+func TestIndexThatIsListedAsAnImageIsNotPromoted(t *testing.T) {
+	g := newGap(t, "1.1", "1.1")
+	repo := g.from.raw(t)
+	inner, images := repo.PushIndex(t, "", "inner")
+	raw, err := json.Marshal(index(ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: inner.Digest, Size: inner.Size}))
+	require.NoError(t, err)
+	outer := repo.PushManifest(t, "1.0", ocispec.MediaTypeImageIndex, raw)
+	g.vouch("1.0", outer)
+	g.withdraw(images[1].Digest)
+	_, err = g.promoter().Promote(t.Context(), g.ref(g.from, ":1.0"), g.ref(g.to, ":1.0"))
+	require.ErrorContains(t, err, "an index that is listed as")
+	g.requireNothingWritten()
+	g.saved("full.tar", []string{":1.0"})
+	_, err = g.load("full.tar")
+	require.ErrorIs(t, err, promotion.ErrNotTrusted)
+	g.requireNothingWritten()
+}

@@ -306,9 +306,13 @@ func (p *Promoter) refuseWithdrawn(ctx context.Context, e *verify.Examination, g
 // withdrawn tells who withdrew a manifest or, of an index, one below, however
 // deep; "" for nobody.
 func withdrawn(ctx context.Context, e *verify.Examination, from *registrystore.Artifacts, m *registrystore.Artifact) (string, error) {
-	list, err := from.Listed(ctx, m)
+	below, err := from.Manifests(ctx, m)
 	if err != nil {
 		return "", err
+	}
+	list := []digest.Digest{m.Digest}
+	for _, child := range below {
+		list = append(list, child.Digest)
 	}
 	for _, d := range list {
 		n, who, err := e.Withdrawn(ctx, d)

@@ -166,8 +166,8 @@ func (c *Copy) child(ctx context.Context, desc ocispec.Descriptor, depth int) er
 		if err != nil {
 			return err
 		}
-		if m.Manifests != nil && listsNothing(desc.MediaType) {
-			return &Error{Repository: c.From.name, Op: "read " + m.Digest.String(), Kind: ErrCorrupt, Err: fmt.Errorf("an index that is listed as %s", desc.MediaType)}
+		if m.Manifests != nil && !isIndex(desc.MediaType) {
+			return &Error{Repository: c.From.name, Op: "read " + m.Digest.String(), Kind: ErrCorrupt, Err: fmt.Errorf("an index that is listed as %.100q", desc.MediaType)}
 		}
 		return c.sendManifest(ctx, m, depth)
 	})

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -133,45 +132,6 @@ func (a *Artifacts) readClaim(ctx context.Context, c claim) (*Artifact, error) {
 	return r, err
 }
 
-// listsNothing reports whether what is said to be of a media type can have no
-// manifests below it.
-func listsNothing(mediaType string) bool {
-	return mediaType == mediaTypeManifest || mediaType == "application/vnd.docker.distribution.manifest.v2+json"
-}
-
-// Listed returns the digests of a manifest and of all that can be reached from
-// it, each once. It reads only what is not said to be an image: [Copy] refuses
-// what is said wrongly.
-func (a *Artifacts) Listed(ctx context.Context, top *Artifact) ([]digest.Digest, error) {
-	out, seen := []digest.Digest{top.Digest}, map[digest.Digest]bool{top.Digest: true}
-	for level, depth := top.Manifests, 0; len(level) > 0; depth++ {
-		var next []ocispec.Descriptor
-		for _, m := range level {
-			if seen[m.Digest] {
-				continue
-			}
-			seen[m.Digest] = true
-			if out = append(out, m.Digest); listsNothing(m.MediaType) {
-				continue
-			}
-			if depth > maxNested || len(out)+len(next) > maxGraph+maxChildren {
-				return nil, a.tooDeep(top)
-			}
-			child, err := a.Read(ctx, Reference{Digest: m.Digest})
-			if err != nil {
-				return nil, err
-			}
-			next = append(next, child.Manifests...)
-		}
-		level = next
-	}
-	return out, nil
-}
-
-func (a *Artifacts) tooDeep(top *Artifact) error {
-	return &Error{Repository: a.name, Op: "read " + top.Digest.String(), Kind: ErrTooLarge, Err: errors.New("indexes in indexes, too deep or too many")}
-}
-
 // Below returns a manifest and, if it is an index, all manifests that can be
 // reached from it, each once.
 func (a *Artifacts) Below(ctx context.Context, top *Artifact) ([]*Artifact, error) {
@@ -186,7 +146,7 @@ func (a *Artifacts) Below(ctx context.Context, top *Artifact) ([]*Artifact, erro
 				}
 				seen[c.Digest] = true
 				if depth > maxNested || len(seen) > maxGraph+maxChildren {
-					return nil, a.tooDeep(top)
+					return nil, a.nested(top, errors.New("indexes in indexes, too deep or too many"))
 				}
 				child, err := a.Read(ctx, Reference{Digest: c.Digest})
 				if err != nil {
