@@ -3,6 +3,7 @@ package promotion_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -452,37 +453,49 @@ func TestOlderArchive(t *testing.T) {
 // stands for what is not whole, whoever verifies says yes or finds nothing, and
 // the same again finishes it.
 func TestLoadDiesAtEveryWrite(t *testing.T) {
-	most := 0
-	for n := 1; ; n++ {
-		g := newGap(t, "layout", "1.0")
-		x := g.push("1.0")
-		g.saved("full.tar", []string{":1.0"})
-		var writes atomic.Int64
-		f := g.to.reg.Inject(fixtures.Fault{On: func(r *http.Request) bool {
-			return fixtures.Writes(r) && writes.Add(1) >= int64(n)
-		}, Then: fixtures.Status(http.StatusForbidden)})
-		out, err := g.load("full.tar")
-		if f.Hits() == 0 {
-			require.NoError(t, err)
-			require.Greater(t, n, 30)
-			return
-		}
-		most = max(most, n)
-		var side *promotion.SideError
-		require.ErrorAs(t, err, &side)
-		require.Equal(t, promotion.Destination, side.Side, "%v", err)
-		require.ErrorContains(t, err, g.to.reg.Host)
-		require.False(t, out.Done)
-		f.Remove()
-		_, tagged := g.to.raw(t).Target.Resolve(t.Context(), "1.0")
-		require.Error(t, tagged, "write %d", n)
-		for _, remembers := range []bool{false, true} {
-			require.NotEqual(t, verify.Denied, g.decide("@"+x.index.Digest.String(), remembers).Verdict, "write %d", n)
-		}
-		g.loaded("full.tar")
-		g.requireAllowed(":1.0")
-		g.requireGraph(":1.0", x)
+	g := newGap(t, "layout", "1.0")
+	g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	g.to.reg.Reset()
+	g.loaded("full.tar")
+	writes := writesAt(g.to.reg)
+	require.Greater(t, writes, 30)
+	for n := 1; n <= writes; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			loadDies(t, n)
+		})
 	}
+}
+
+// loadDies lets the nth write fail, and all after it.
+func loadDies(t *testing.T, n int) {
+	g := newGap(t, "layout", "1.0")
+	x := g.push("1.0")
+	g.saved("full.tar", []string{":1.0"})
+	var writes atomic.Int64
+	f := g.to.reg.Inject(fixtures.Fault{On: func(r *http.Request) bool {
+		return fixtures.Writes(r) && writes.Add(1) >= int64(n)
+	}, Then: fixtures.Status(http.StatusForbidden)})
+	out, err := g.load("full.tar")
+	f.Remove()
+	if f.Hits() == 0 { // a run may take a write less than another
+		require.NoError(t, err)
+		return
+	}
+	var side *promotion.SideError
+	require.ErrorAs(t, err, &side)
+	require.Equal(t, promotion.Destination, side.Side, "%v", err)
+	require.ErrorContains(t, err, g.to.reg.Host)
+	require.False(t, out.Done)
+	_, tagged := g.to.raw(t).Target.Resolve(t.Context(), "1.0")
+	require.Error(t, tagged)
+	for _, remembers := range []bool{false, true} {
+		require.NotEqual(t, verify.Denied, g.decide("@"+x.index.Digest.String(), remembers).Verdict)
+	}
+	g.loaded("full.tar")
+	g.requireAllowed(":1.0")
+	g.requireGraph(":1.0", x)
 }
 
 // The source fails at each read in turn: the error names it, and the file that
