@@ -180,7 +180,7 @@ func side(err error, from *registrystore.Artifacts) Side {
 
 func notTrusted(d verify.Decision) error {
 	if d.Verdict == verify.Undecided {
-		return fmt.Errorf("%w: %s", ErrUndecided, d.Reference)
+		return at(Source, fmt.Errorf("%w: %s", ErrUndecided, d.Reference))
 	}
 	return fmt.Errorf("%w: %s", ErrNotTrusted, d.Reference)
 }

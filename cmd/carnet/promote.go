@@ -117,7 +117,7 @@ func (c *command) promote(ctx context.Context, f promoteFlags, args []string) er
 		for _, note := range v.notes {
 			c.say("%s: %s", pairs[i].src, note)
 		}
-		if errs[i] != nil && (v.Decision.Allowed() || !isNotTrusted(errs[i])) { // the decision does not say it
+		if errs[i] != nil && !saidByDecision(v.Decision, errs[i]) {
 			c.say("%s: %s", pairs[i].src, c.explain(ctx, errs[i]))
 		}
 		code = worse(code, c.promoteCode(v, errs[i]))
@@ -164,6 +164,12 @@ func worse(a, b int) int {
 		}
 	}
 	return exitDone
+}
+
+// saidByDecision reports whether the decision about the source says all that
+// err does: where it could not be made, it does not say which end failed.
+func saidByDecision(d verify.Decision, err error) bool {
+	return !d.Allowed() && isNotTrusted(err) && !errors.Is(err, promotion.ErrUndecided)
 }
 
 func isNotTrusted(err error) bool {
