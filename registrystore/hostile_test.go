@@ -483,3 +483,68 @@ func TestOddListsCostNothing(t *testing.T) {
 	require.ErrorIs(t, notes[0], registrystore.ErrTooLarge)
 	require.Len(t, p.reg.Requests(), 3, "%v", p.reg.Requests())
 }
+
+// Candidates that name nobody are read after all that name the publisher,
+// whatever version they claim.
+func TestThoseThatNameNobodyAreReadLast(t *testing.T) {
+	p := onRegistry(fixtures.Registry11(t))
+	raw := p.raw(t)
+	subject := raw.PushImage(t, "1.0", "one")
+	mine := p.attach(t, subject, publisherID, 7)
+	for i := range 20 {
+		m, err := json.Marshal(object{
+			"schemaVersion": 2, "mediaType": manifestType, "artifactType": metadata.ArtifactTypeTrust, "config": ocispec.DescriptorEmptyJSON, "layers": []any{},
+			"subject": subject, "annotations": object{metadata.AnnotationVersion: fmt.Sprintf("999999999999.%012d", i)},
+		})
+		require.NoError(t, err)
+		raw.PushManifest(t, "", manifestType, m)
+	}
+	p.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/trust."), Then: fixtures.Status(http.StatusNotFound)})
+	found, _ := p.artifacts(t).Attachments(t.Context(), subject.Digest, publisherID)
+	require.Len(t, found, 1)
+	require.Equal(t, mine, found[0].Digest)
+}
+
+// Of a fallback index that is too long the first 1,000 entries are looked at.
+func TestLongFallbackIndexIsCut(t *testing.T) {
+	p := onRegistry(fixtures.Distribution(t))
+	subject := p.raw(t).PushImage(t, "1.0", "one")
+	mine := p.attach(t, subject, publisherID, 7)
+	a, err := p.artifacts(t).Read(t.Context(), registrystore.Reference{Digest: mine})
+	require.NoError(t, err)
+	entry := ocispec.Descriptor{MediaType: manifestType, ArtifactType: metadata.ArtifactTypeTrust, Digest: mine, Size: a.Size, Annotations: a.Annotations}
+	p.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/trust."), Then: fixtures.Status(http.StatusNotFound)})
+	for before, want := range map[int]int{999: 1, 1_000: 0} {
+		var list []ocispec.Descriptor
+		for range before {
+			list = append(list, ocispec.Descriptor{MediaType: manifestType, ArtifactType: "application/vnd.example", Digest: digest.FromString("x"), Size: 1})
+		}
+		body, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: append(list, entry)})
+		require.NoError(t, err)
+		served := serve(p, "/manifests/sha256-", ocispec.MediaTypeImageIndex, body)
+		found, _ := p.artifacts(t).Attachments(t.Context(), subject.Digest, publisherID)
+		require.Len(t, found, want, "behind %d entries", before)
+		served.Remove()
+	}
+}
+
+// Lists that claim too much all together end the listing: those of the other
+// digests are not asked for any more.
+func TestClaimsAreCountedWhileTheyAreListed(t *testing.T) {
+	p := onRegistry(fixtures.Distribution(t))
+	var list []ocispec.Descriptor
+	for range 600 {
+		list = append(list, ocispec.Descriptor{MediaType: manifestType, ArtifactType: "application/vnd.example", Digest: digest.FromString("x"), Size: 1})
+	}
+	body, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: list})
+	require.NoError(t, err)
+	serve(p, "/manifests/sha256-", ocispec.MediaTypeImageIndex, body)
+	var level []digest.Digest
+	for i := range 500 {
+		level = append(level, digest.FromString(fmt.Sprint(i)))
+	}
+	p.reg.Reset()
+	_, err = p.artifacts(t).ReferrerGraph(t.Context(), level...)
+	require.ErrorIs(t, err, registrystore.ErrTooLarge)
+	require.Less(t, len(p.reg.Requests()), 250)
+}

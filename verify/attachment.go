@@ -139,17 +139,23 @@ func (s *session) attachments(ctx context.Context, v *Verifier, subjects []*subj
 	}
 	if err != nil {
 		s.note("%s: what is attached does not help: %v", s.pin.Name, err)
-		was.notes = s.notes
-		root := was.root()
-		was.state.lasts(s.state)
-		*s = was
-		newer := s.root() > root
-		if newer {
-			s.update(ctx)
-		}
-		return newer
+		return s.discard(ctx, &was)
 	}
 	s.source, s.err, s.attached, s.before = FromAttachment, nil, sources, &was
+	return true
+}
+
+// discard takes back a trial that failed, but for what lasts. If that is a newer
+// root, the repositories are asked again under it; discard reports so.
+func (s *session) discard(ctx context.Context, was *session) bool {
+	root := was.root()
+	was.state.lasts(s.state)
+	was.notes = s.notes
+	*s = *was
+	if s.root() == root {
+		return false
+	}
+	s.update(ctx)
 	return true
 }
 

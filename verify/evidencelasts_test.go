@@ -60,6 +60,41 @@ func TestRootInEvidenceIsRemembered(t *testing.T) {
 	}
 }
 
+// The same where a promoter reads it: the decision is made anew under it.
+func TestRootAtTheDestinationIsRemembered(t *testing.T) {
+	for torn, want := range map[bool]verify.Reason{false: verify.NotListed, true: verify.Threshold} {
+		w := rotated(t, torn)
+		e, err := w.verifier().Examine(t.Context(), w.ref("HOST/net-monitor:1.0"))
+		require.NoError(t, err)
+		require.True(t, e.Decision.Allowed())
+		regs, err := registrystore.New(registrystore.Options{}, nil)
+		require.NoError(t, err)
+		at, err := regs.Artifacts(w.ref("HOST/junk:1.0").Repository)
+		require.NoError(t, err)
+		require.NoError(t, e.Learn(t.Context(), at, w.push("junk", "1.0", "junk").Digest))
+		w.requireReasons(e.Decision, verify.Denied, want)
+		w.requireReason("HOST/net-monitor:1.0", verify.Denied, want)
+	}
+}
+
+// That a role gave itself up is remembered from evidence that tells nothing
+// else: who holds its key and an online key does not take that back.
+func TestGivenUpInEvidenceIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.signed("net-monitor", "1.0", "one")
+	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
+	old := w.newestTag()
+	w.giveUp("releases")
+	w.push("junk", "1.0", "junk")
+	w.attachFiles("HOST/junk:1.0", w.id(w.wabbit), w.evidence(w.wabbit, "junk:1.0"))
+	w.goesOnFrom(old)
+	w.requireReason("HOST/junk:1.0", verify.Denied, verify.NotListed)
+	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.InvalidMetadata)
+	w.signed("net-monitor", "2.0", "two")
+	w.signed("net-monitor", "3.0", "three")
+	w.requireReason("HOST/net-monitor:3.0", verify.Denied, verify.InvalidMetadata)
+}
+
 // learn examines an artifact, and reads what is attached at a place.
 func (w *world) learn(ref, place string) verify.Decision {
 	w.Helper()

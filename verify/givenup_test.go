@@ -87,6 +87,23 @@ func TestReplayOfTheStateBeforeARoleGaveItselfUp(t *testing.T) {
 	stateless(verify.Expired)
 }
 
+// goesOnFrom takes all states away but that one, from which the next goes on.
+func (w *world) goesOnFrom(old string) {
+	w.Helper()
+	journal := w.wabbit.Source().Journal()
+	list, err := journal.List(w.Context())
+	require.NoError(w, err)
+	for _, e := range list {
+		if e.Tag != old {
+			require.NoError(w, journal.Delete(w.Context(), e))
+			continue
+		}
+		p, err := journal.Read(w.Context(), e)
+		require.NoError(w, err)
+		require.NoError(w, journal.Advance(w.Context(), p))
+	}
+}
+
 // A thief with the role's key and an online key goes on from the state before
 // the role gave itself up, to higher versions. Who saw the end of the role
 // refuses that whenever it asks, and not only the first time.
@@ -98,18 +115,7 @@ func TestTakingBackIsRefusedEveryTime(t *testing.T) {
 	w.giveUp("releases")
 	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.NotListed)
 
-	journal := w.wabbit.Source().Journal()
-	list, err := journal.List(t.Context())
-	require.NoError(t, err)
-	for _, e := range list {
-		if e.Tag != old {
-			require.NoError(t, journal.Delete(t.Context(), e))
-			continue
-		}
-		p, err := journal.Read(t.Context(), e)
-		require.NoError(t, err)
-		require.NoError(t, journal.Advance(t.Context(), p))
-	}
+	w.goesOnFrom(old)
 	w.signed("net-monitor", "2.0", "two")
 	w.signed("net-monitor", "3.0", "three")
 	for range 3 {

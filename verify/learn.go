@@ -109,10 +109,7 @@ func (s *session) learn(ctx context.Context) bool {
 	sources := append([]tuf.Source{&remembered{s.state}}, news...)
 	if err := s.refresh(ctx, sources); err != nil {
 		s.note("%s: what is attached at the destination is not taken: %v", s.pin.Name, err)
-		was.notes = s.notes
-		was.state.lasts(s.state)
-		*s = was
-		return false
+		return s.discard(ctx, &was)
 	}
 	s.source, s.attached, s.before = FromAttachment, append(s.attached, sources...), &was
 	return true
