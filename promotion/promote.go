@@ -376,7 +376,10 @@ func (p *Promoter) note(text string) {
 }
 
 func (p *Promoter) copy(ctx context.Context, c *registrystore.Copy, g *graph) error {
-	if err := c.Manifest(ctx, g.top); err != nil {
+	under, uctx := errgroup.WithContext(ctx)
+	under.Go(func() error { return c.Manifest(uctx, g.top) })
+	under.Go(func() error { return c.Ahead(uctx, g.referrers) })
+	if err := under.Wait(); err != nil {
 		return err
 	}
 	return c.Referrers(ctx, g.referrers)

@@ -19,10 +19,10 @@ func TestPromoteTakesFewRounds(t *testing.T) {
 		referrers        int
 		promotes, checks int
 	}{
-		{"1.0", 0, 24, 2},
-		{"1.0", 10, 46, 2},
-		{"1.1", 0, 17, 2},
-		{"1.1", 10, 34, 3},
+		{"1.0", 0, 19, 2},
+		{"1.0", 10, 33, 2},
+		{"1.1", 0, 15, 2},
+		{"1.1", 10, 26, 3},
 	} {
 		t.Run(fmt.Sprint(x.kind, " with ", x.referrers), func(t *testing.T) {
 			t.Parallel()

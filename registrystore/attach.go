@@ -35,8 +35,28 @@ var ErrAttachedMeanwhile = errors.New("other evidence was attached meanwhile: ru
 // too, are in the fallback index again when it returns, if somebody took them
 // out of it since they were copied.
 func (a *Artifacts) AttachOver(ctx context.Context, subject ocispec.Descriptor, id string, p *tuf.Publication, was digest.Digest, others ...*Artifact) (bool, error) {
-	there, err := a.backend.resolve(ctx, AttachmentTag(subject.Digest, id))
-	if err != nil && !isAbsent(err) {
+	raw, err := encodeAttachment(subject, id, p)
+	if err != nil {
+		return false, err
+	}
+	var there ocispec.Descriptor
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		if there, err = a.backend.resolve(gctx, AttachmentTag(subject.Digest, id)); isAbsent(err) {
+			return nil
+		}
+		return err
+	})
+	if manifestDescriptor(raw).Digest != was { // nothing lists the files yet
+		g.Go(func() error { return a.storeFiles(gctx, p.Files()) })
+	}
+	if b, ok := a.backend.(*remoteBackend); ok {
+		g.Go(func() error {
+			_, err := b.hasReferrersAPI(gctx, subject.Digest) // asked once, and needed below
+			return b.wrap("link referrers of "+subject.Digest.String(), err)
+		})
+	}
+	if err := g.Wait(); err != nil {
 		return false, err
 	}
 	if there.Digest != was {

@@ -44,6 +44,7 @@ type under struct {
 	blobs chan struct{} // one for each blob under way
 	begin sync.Mutex
 	begun map[digest.Digest]*copied // guarded by begin
+	there map[digest.Digest]bool    // what was asked about manifests ahead; guarded by begin
 }
 
 // copied is one blob or manifest on its way: what lists it waits for it.
@@ -54,7 +55,7 @@ type copied struct {
 
 // NewCopy prepares for copying. It asks nothing.
 func NewCopy(from, to *Artifacts) *Copy {
-	return &Copy{From: from, To: to, under: &under{blobs: make(chan struct{}, parallel), begun: map[digest.Digest]*copied{}}}
+	return &Copy{From: from, To: to, under: &under{blobs: make(chan struct{}, parallel), begun: map[digest.Digest]*copied{}, there: map[digest.Digest]bool{}}}
 }
 
 // Another returns a copy between the same repositories that counts for itself.
@@ -129,13 +130,13 @@ func (c *Copy) manifest(ctx context.Context, a *Artifact, depth int) error {
 }
 
 func (c *Copy) sendManifest(ctx context.Context, a *Artifact, depth int) error {
-	_, err := c.To.backend.resolve(ctx, a.Digest.String())
-	if err == nil {
+	there, err := c.isThere(ctx, a.Digest)
+	if err != nil {
+		return err
+	}
+	if there {
 		c.finished(false)
 		return nil
-	}
-	if !isAbsent(err) {
-		return err
 	}
 	if depth > maxNested {
 		return &Error{Repository: c.From.name, Op: "read " + a.Digest.String(), Kind: ErrTooLarge, Err: fmt.Errorf("indexes in indexes, more than %d deep", maxNested)}
@@ -171,6 +172,48 @@ func (c *Copy) child(ctx context.Context, desc ocispec.Descriptor, depth int) er
 		}
 		return c.sendManifest(ctx, m, depth)
 	})
+}
+
+// Ahead copies the blobs of manifests that are not there, and no manifest: what
+// lists the blobs, or refers to what is not there yet, is for later calls.
+func (c *Copy) Ahead(ctx context.Context, list []*Artifact) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for _, a := range list {
+		g.Go(func() error {
+			there, err := c.isThere(gctx, a.Digest)
+			if err != nil {
+				return err
+			}
+			c.begin.Lock()
+			c.there[a.Digest] = there
+			c.begin.Unlock()
+			if there {
+				return nil
+			}
+			blobs, bctx := errgroup.WithContext(gctx)
+			for _, b := range a.Blobs {
+				blobs.Go(func() error { return c.blob(bctx, b) })
+			}
+			return blobs.Wait()
+		})
+	}
+	return g.Wait()
+}
+
+// isThere reports whether the destination has a manifest, which is asked once.
+func (c *Copy) isThere(ctx context.Context, d digest.Digest) (bool, error) {
+	c.begin.Lock()
+	there, known := c.there[d]
+	c.begin.Unlock()
+	if known {
+		return there, nil
+	}
+	_, err := c.To.backend.resolve(ctx, d.String())
+	if isAbsent(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // put stores a manifest under a tag, or under its digest.

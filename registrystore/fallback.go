@@ -47,11 +47,7 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 	garbage := map[string]bool{} // tags of what is no attachment
 	for n := range maxLinks {
 		began := time.Now()
-		index, err := b.fallback(ctx, subject)
-		if err != nil {
-			return err
-		}
-		lost, err := b.lost(ctx, subject, index, garbage)
+		index, lost, err := b.look(ctx, subject, refs, n > 0, garbage)
 		if err != nil {
 			return err
 		}
@@ -72,6 +68,30 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 		}
 	}
 	return b.wrap(op, errors.New("others write the index of referrers all the time: run the command again"))
+}
+
+// look returns the index, and the attachments that it lost. What must be
+// written anyway is written first: who wrote looks at the tags after that.
+func (b *remoteBackend) look(ctx context.Context, subject digest.Digest, refs []ocispec.Descriptor, wrote bool, garbage map[string]bool) (index, lost []ocispec.Descriptor, err error) {
+	var tags []string
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { index, err = b.fallback(gctx, subject); return err })
+	if wrote {
+		g.Go(func() (err error) { tags, err = b.tags(gctx); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	if !wrote {
+		if _, complete := merged(index, refs, ""); !complete {
+			return index, nil, nil
+		}
+		if tags, err = b.tags(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	lost, err = b.lost(ctx, subject, index, tags, garbage)
+	return index, lost, err
 }
 
 // settling is how long a writer waits before it looks whether another writer
@@ -149,13 +169,9 @@ func (b *remoteBackend) fallback(ctx context.Context, subject digest.Digest) ([]
 	return index.Manifests, nil
 }
 
-// lost returns the attachments of subject that have a tag while the index
-// names none of their publisher.
-func (b *remoteBackend) lost(ctx context.Context, subject digest.Digest, index []ocispec.Descriptor, garbage map[string]bool) ([]ocispec.Descriptor, error) {
-	tags, err := b.tags(ctx)
-	if err != nil {
-		return nil, err
-	}
+// lost returns the attachments of subject that have one of the tags while the
+// index names none of their publisher.
+func (b *remoteBackend) lost(ctx context.Context, subject digest.Digest, index []ocispec.Descriptor, tags []string, garbage map[string]bool) ([]ocispec.Descriptor, error) {
 	listed := map[string]bool{}
 	for _, d := range index {
 		listed[trustTags(subject)+d.Annotations[metadata.AnnotationPublisher]] = d.ArtifactType == metadata.ArtifactTypeTrust
@@ -173,7 +189,7 @@ func (b *remoteBackend) lost(ctx context.Context, subject digest.Digest, index [
 	for i, tag := range tags {
 		g.Go(func() (err error) { found[i], bad[i], err = b.taggedAttachment(gctx, subject, tag); return err })
 	}
-	err = g.Wait()
+	err := g.Wait()
 	for i := range found {
 		if bad[i] {
 			garbage[tags[i]] = true

@@ -40,7 +40,7 @@ func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest)
 		if depth > maxGraphLevels {
 			return nil, a.tooMany("referrers of referrers, more than %d deep", maxGraphLevels)
 		}
-		found, err := a.nextLevel(ctx, level, seen, maxGraph-len(out), &size)
+		found, err := a.nextLevel(ctx, level, depth == 0, seen, maxGraph-len(out), &size)
 		if err != nil {
 			return nil, err
 		}
@@ -58,8 +58,8 @@ func (a *Artifacts) ReferrerGraph(ctx context.Context, digests ...digest.Digest)
 type claim struct{ subject, referrer digest.Digest }
 
 // nextLevel returns the referrers of a level that were not seen before.
-func (a *Artifacts) nextLevel(ctx context.Context, level []digest.Digest, seen map[digest.Digest]bool, most int, size *atomic.Int64) ([]*Artifact, error) {
-	claims, err := a.claims(ctx, level)
+func (a *Artifacts) nextLevel(ctx context.Context, level []digest.Digest, first bool, seen map[digest.Digest]bool, most int, size *atomic.Int64) ([]*Artifact, error) {
+	claims, err := a.claims(ctx, level, first)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (a *Artifacts) tooMany(format string, limit int) error {
 	return &Error{Repository: a.name, Op: "list referrers", Kind: ErrTooLarge, Err: fmt.Errorf(format, limit)}
 }
 
-func (a *Artifacts) claims(ctx context.Context, level []digest.Digest) ([]claim, error) {
+func (a *Artifacts) claims(ctx context.Context, level []digest.Digest, first bool) ([]claim, error) {
 	lists := make([][]claim, len(level))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
@@ -111,11 +111,14 @@ func (a *Artifacts) claims(ctx context.Context, level []digest.Digest) ([]claim,
 		}
 		return err
 	}
-	// The first alone, so that a registry without the API is asked for it once.
-	if err := list(0, ctx); err != nil {
-		return nil, err
+	begin := 0
+	if first { // alone, so that a registry without the API is asked for it once
+		if err := list(0, ctx); err != nil {
+			return nil, err
+		}
+		begin = 1
 	}
-	for i := 1; i < len(level); i++ {
+	for i := begin; i < len(level); i++ {
 		g.Go(func() error { return list(i, gctx) })
 	}
 	err := g.Wait()
