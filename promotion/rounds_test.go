@@ -19,8 +19,8 @@ func TestPromoteTakesFewRounds(t *testing.T) {
 		referrers        int
 		promotes, checks int
 	}{
-		{"1.0", 0, 19, 2},
-		{"1.0", 10, 33, 2},
+		{"1.0", 0, 20, 2},
+		{"1.0", 10, 34, 2},
 		{"1.1", 0, 15, 2},
 		{"1.1", 10, 26, 3},
 	} {

@@ -47,7 +47,7 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 	garbage := map[string]bool{} // tags of what is no attachment
 	for n := range maxLinks {
 		began := time.Now()
-		index, lost, err := b.look(ctx, subject, refs, n > 0, garbage)
+		index, lost, err := b.look(ctx, subject, garbage)
 		if err != nil {
 			return err
 		}
@@ -70,25 +70,15 @@ func (b *remoteBackend) link(ctx context.Context, subject digest.Digest, refs []
 	return b.wrap(op, errors.New("others write the index of referrers all the time: run the command again"))
 }
 
-// look returns the index, and the attachments that it lost. What must be
-// written anyway is written first: who wrote looks at the tags after that.
-func (b *remoteBackend) look(ctx context.Context, subject digest.Digest, refs []ocispec.Descriptor, wrote bool, garbage map[string]bool) (index, lost []ocispec.Descriptor, err error) {
+// look returns the index, and the attachments that it lost. The tags are listed
+// while the index is read: both come after what was written before.
+func (b *remoteBackend) look(ctx context.Context, subject digest.Digest, garbage map[string]bool) (index, lost []ocispec.Descriptor, err error) {
 	var tags []string
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { index, err = b.fallback(gctx, subject); return err })
-	if wrote {
-		g.Go(func() (err error) { tags, err = b.tags(gctx); return err })
-	}
+	g.Go(func() (err error) { tags, err = b.tags(gctx); return err })
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
-	}
-	if !wrote {
-		if _, complete := merged(index, refs, ""); !complete {
-			return index, nil, nil
-		}
-		if tags, err = b.tags(ctx); err != nil {
-			return nil, nil, err
-		}
 	}
 	lost, err = b.lost(ctx, subject, index, tags, garbage)
 	return index, lost, err
