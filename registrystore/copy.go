@@ -294,12 +294,18 @@ func (c *Copy) Referrers(ctx context.Context, list []*Artifact) error {
 	for _, a := range list {
 		bySubject[a.Subject] = append(bySubject[a.Subject], a.listed())
 	}
+	return c.link(ctx, bySubject)
+}
+
+// link lets referrers be listed by their subjects, each of which has a list of
+// its own.
+func (c *Copy) link(ctx context.Context, bySubject map[digest.Digest][]ocispec.Descriptor) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
 	for subject, refs := range bySubject {
-		if err := c.To.backend.link(ctx, subject, refs, ""); err != nil {
-			return err
-		}
+		g.Go(func() error { return c.To.backend.link(gctx, subject, refs, "") })
 	}
-	return nil
+	return g.Wait()
 }
 
 func (a *Artifacts) tagAttachment(ctx context.Context, m *Artifact) error {
