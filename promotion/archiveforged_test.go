@@ -49,31 +49,6 @@ func (g *gap) forge(name string) *forgery {
 	}
 }
 
-// add puts something into the file.
-func (f *forgery) add(mediaType string, content any) ocispec.Descriptor {
-	raw, ok := content.([]byte)
-	if !ok {
-		var err error
-		raw, err = json.Marshal(content)
-		require.NoError(f, err)
-	}
-	d := digest.FromBytes(raw)
-	f.blobs[d.Encoded()] = raw
-	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}
-}
-
-// name lets index.json name what was added, or is there.
-func (f *forgery) name(d ocispec.Descriptor, repository, tag string) {
-	d.Annotations = map[string]string{metadata.AnnotationRepository: repository}
-	if tag != "" {
-		d.Annotations[ocispec.AnnotationRefName] = strings.TrimPrefix(repository, "oci:") + ":" + tag
-	}
-	f.index.Manifests = append(f.index.Manifests, d)
-}
-
-// repository is what the artifacts' repository is called in the file.
-func (f *forgery) repository() string { return f.ref(f.from, ":1.0").Scope() }
-
 func (f *forgery) write(name string) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)

@@ -187,6 +187,15 @@ func (a *Attachment) Prefetch(ctx context.Context, want tuf.Want) {
 	a.trust.fetchAll(ctx, affordable(append(files, p.Roles...), len(files)+metadata.MaxPrefetches, want))
 }
 
+// Ahead is how many bytes Prefetch fetches at most.
+func (a *Attachment) Ahead() int64 {
+	size := int64(0)
+	for _, f := range a.trust.state.Files() {
+		size += f.Length
+	}
+	return min(size, metadata.MaxPrefetch)
+}
+
 // prefetch is Prefetch of what may not have been found.
 func (a *Attachment) prefetch(ctx context.Context, want tuf.Want) {
 	if a != nil {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -268,7 +269,31 @@ func (s *session) findAttachments(ctx context.Context, v *Verifier, subjects []*
 	for _, n := range slices.Concat(notes...) {
 		s.note("%s: %v", s.pin.Name, n)
 	}
-	return distinct(slices.Concat(lists...))
+	found, dropped := affordable(distinct(slices.Concat(lists...)))
+	if dropped > 0 {
+		s.note("%s: %d trust attachments are not looked at: all together they would take more than %d bytes", s.pin.Name, dropped, maxEvidence)
+	}
+	return found
+}
+
+// maxEvidence bounds what attachments may have fetched ahead of any signature,
+// in bytes for one publisher: for each artifact that is asked for as much as
+// one of them may, though there may be several.
+const maxEvidence = maxAttachmentsAsked * metadata.MaxPrefetch
+
+// affordable drops attachments until what is left fits, the largest first: a
+// forged one must not take the place of an honest one.
+func affordable(list []*registrystore.Attachment) (fit []*registrystore.Attachment, dropped int) {
+	bySize := slices.Clone(list)
+	slices.SortStableFunc(bySize, func(a, b *registrystore.Attachment) int { return cmp.Compare(a.Ahead(), b.Ahead()) })
+	gone := map[*registrystore.Attachment]bool{}
+	size := int64(0)
+	for _, a := range bySize {
+		if size += a.Ahead(); size > maxEvidence {
+			gone[a] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(a *registrystore.Attachment) bool { return gone[a] }), len(gone)
 }
 
 func distinct(list []*registrystore.Attachment) []*registrystore.Attachment {

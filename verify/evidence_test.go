@@ -636,3 +636,36 @@ func TestEvidenceOfManyArtifacts(t *testing.T) {
 	require.Empty(t, w.reg.Requests())
 	require.NotContains(t, strings.Join(out[0].Notes, "\n"), "trust.")
 }
+
+// What attachments may have fetched before any signature is verified has a
+// bound for all of one call. The largest are passed by.
+func TestEvidenceOfOneCallIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.signed("net-monitor", "1.0", "one")
+	w.attach("HOST/net-monitor:1.0")
+	w.alone()
+	refs := []registrystore.Reference{w.ref("HOST/net-monitor:1.0")}
+	repo := w.reg.Repository(t, "net-monitor")
+	for i := range 9 {
+		tag := fmt.Sprintf("big-%d", i)
+		image := repo.PushImage(t, tag, tag)
+		refs = append(refs, w.ref("HOST/net-monitor:"+tag))
+		for k := range 8 {
+			layer := func(name string, size int) string {
+				return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"tuf.io/filename":%q}}`, metadata.MediaTypeFile, image.Digest, size, name)
+			}
+			layers := []string{
+				layer("timestamp.json", 1), layer(fmt.Sprintf("%d.snapshot.json", k+1), 1), layer("1.targets.json", 1), layer("1.root.json", 1),
+				layer("1.a.json", metadata.MaxPrefetch/2), layer("1.b.json", metadata.MaxPrefetch/2),
+			}
+			repo.PushManifest(t, "", ocispec.MediaTypeImageManifest, []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":%q,
+				"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},
+				"layers":[%s],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`,
+				ocispec.MediaTypeImageManifest, metadata.ArtifactTypeTrust, strings.Join(layers, ","), image.MediaType, image.Digest, image.Size)))
+		}
+	}
+	out, err := w.verifier().Verify(t.Context(), refs...)
+	require.NoError(t, err)
+	require.Equal(t, verify.Allowed, out[0].Verdict)
+	require.Contains(t, strings.Join(out[0].Notes, "\n"), "9 trust attachments are not looked at")
+}
