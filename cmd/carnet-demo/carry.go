@@ -37,7 +37,7 @@ func (s *story) carry(ctx context.Context) error {
 	s.play(ctx, step{
 		title: "put the image, what is attached, and the metadata into one file",
 		line:  "carnet save -f net-monitor.tar oci:acme/registry/net-monitor:1.1 oci:registry/trust",
-		says:  []string{"saved 1 artifacts", "of wabbit: state"},
+		says:  []string{"saved 1 artifact", "of wabbit: state"},
 	})
 	s.vault()
 	s.play(ctx, step{
@@ -45,7 +45,7 @@ func (s *story) carry(ctx context.Context) error {
 		line:  "carnet trust add wabbit oci:vault/registry/trust --root-digest " + s.root + " --archive net-monitor.tar",
 	})
 	s.play(ctx, step{title: "write a policy: metadata may be a day late", line: vaultPolicy})
-	s.play(ctx, step{title: "verify all of the file, and load it", line: "carnet load -f net-monitor.tar oci:vault/registry", says: []string{"loaded 1 artifacts"}})
+	s.play(ctx, step{title: "verify all of the file, and load it", line: "carnet load -f net-monitor.tar oci:vault/registry", says: []string{"loaded 1 artifact"}})
 	s.passes(ctx, "the image, with no network", "--offline oci:vault/registry/net-monitor:1.1")
 	return s.follow(ctx)
 }

@@ -193,14 +193,14 @@ func (m momentView) String() string {
 
 func (a auditAnswer) text(w io.Writer) {
 	h := a.History
-	fmt.Fprintf(w, "%d states are kept, %d to %d\n", h.States, h.Oldest, h.Newest)
+	fmt.Fprintf(w, "%s kept, %d to %d\n", count(h.States, "state is", "states are"), h.Oldest, h.Newest)
 	for _, u := range h.Unread {
 		fmt.Fprintln(w, printable(fmt.Sprintf("  not read: %s: %s", u.Tag, u.Error)))
 	}
-	fmt.Fprintf(w, "the key %s vouched for %d entries\n", a.Key, len(a.Vouched))
+	fmt.Fprintf(w, "the key %s vouched for %s\n", a.Key, count(len(a.Vouched), "entry", "entries"))
 	bounded(w, a.Vouched, vouchedView.line)
 	for _, role := range sortedKeys(a.Carried) {
-		fmt.Fprintf(w, "it signed up to %d entries of %s again, for which others had vouched first\n", a.Carried[role], role)
+		fmt.Fprintf(w, "it signed up to %s of %s again, for which others had vouched first\n", count(a.Carried[role], "entry", "entries"), role)
 	}
 	a.others(w)
 	if a.Withdraw != nil {
@@ -244,7 +244,7 @@ func (a auditAnswer) others(w io.Writer) {
 		fmt.Fprintf(w, "it signed root versions %v\n", a.Roots)
 	}
 	if n := len(a.Sealed); n > 0 {
-		fmt.Fprintf(w, "it sealed %d states, %d to %d\n", n, slices.Min(a.Sealed), slices.Max(a.Sealed))
+		fmt.Fprintf(w, "it sealed %s, %d to %d\n", count(n, "state"), slices.Min(a.Sealed), slices.Max(a.Sealed))
 	}
 }
 
@@ -253,10 +253,10 @@ func (v withdrawView) text(w io.Writer, pub *published) {
 	if pub != nil {
 		word = "withdrawn"
 	}
-	fmt.Fprintf(w, "%s, by the key alone since state %s: %d artifacts\n", word, v.Since, len(v.Digests))
+	fmt.Fprintf(w, "%s, by the key alone since state %s: %s\n", word, v.Since, count(len(v.Digests), "artifact"))
 	bounded(w, v.Digests, func(d digest.Digest) string { return "  " + d.String() })
 	if len(v.Spared) > 0 {
-		fmt.Fprintf(w, "left alone: %d entries: look whether they say what they should\n", len(v.Spared))
+		fmt.Fprintf(w, "left alone: %s should say\n", count(len(v.Spared), "entry: look whether it says what it", "entries: look whether they say what they"))
 		bounded(w, v.Spared, func(s sparedView) string { return "  " + s.Path + ": " + s.Why })
 	}
 	if pub == nil {

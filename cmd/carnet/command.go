@@ -280,7 +280,7 @@ func (c *command) registryOptions() (registrystore.Options, error) {
 		RegistryConfig: f.registryConfig, LayoutRoot: f.layoutRoot, UserAgent: "carnet/" + version,
 	}
 	if f.verbose {
-		opts.Trace = func(s string) { c.detail("%s", printable(s)) }
+		opts.Trace = func(s string) { c.detail("%s", s) }
 	}
 	if f.passwordStdin && c.loginPassword == "" {
 		var err error

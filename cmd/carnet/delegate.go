@@ -126,7 +126,7 @@ func (c *command) delegation(ctx context.Context, role string, f delegateFlags) 
 		return d, nil, err
 	}
 	if f.threshold < 1 || f.threshold > len(list) {
-		return d, nil, usagef("--threshold %d with %d keys: want 1 to %d", f.threshold, len(list), len(list))
+		return d, nil, usagef("--threshold %d with %s: want 1 to %d", f.threshold, count(len(list), "key"), len(list))
 	}
 	keys := metadata.Keys{}
 	for _, k := range list {

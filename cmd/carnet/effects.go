@@ -67,7 +67,7 @@ func effectText(w io.Writer, effects []effectView) {
 	}
 	slices.SortStableFunc(order, func(a, b string) int { return cmp.Compare(len(groups[a]), len(groups[b])) })
 	for _, k := range order {
-		fmt.Fprintf(w, "  %d artifacts: %s\n", len(groups[k]), k)
+		fmt.Fprintf(w, "  %s: %s\n", count(len(groups[k]), "artifact"), k)
 		bounded(w, groups[k], func(e effectView) string { return "    " + e.Path })
 	}
 	if len(effects) == 0 {

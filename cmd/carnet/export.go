@@ -66,8 +66,8 @@ func (e exported) text(w io.Writer) {
 		fmt.Fprintf(w, "nothing to do: %s holds timestamp version %d already\n", e.Folder, e.Timestamp)
 		return
 	}
-	fmt.Fprintf(w, "wrote %d files to %s: root %d, timestamp %d; expires %s\n",
-		len(e.Written), e.Folder, e.Root, e.Timestamp, e.Expires.Format(time.RFC3339))
+	fmt.Fprintf(w, "wrote %s to %s: root %d, timestamp %d; expires %s\n",
+		count(len(e.Written), "file"), e.Folder, e.Root, e.Timestamp, e.Expires.Format(time.RFC3339))
 }
 
 func (c *command) export(ctx context.Context, from, dir string, r rootFlags) error {
@@ -102,7 +102,7 @@ func (c *command) writeFolder(ctx context.Context, dir string, pub *tuf.Publicat
 	if err != nil {
 		return nil, err
 	}
-	written, err := folder.Publish(ctx, pub, func(s string) { c.say("%s", printable(s)) })
+	written, err := folder.Publish(ctx, pub, func(s string) { c.say("%s", s) })
 	return append([]string{}, written...), errors.Join(err, folder.Close())
 }
 
@@ -150,7 +150,7 @@ func (c *command) gather(ctx context.Context, pin verify.Pin) (*tuf.Client, *tuf
 	}
 	var pub *tuf.Publication
 	if err = client.Refresh(ctx); err == nil {
-		pub, err = client.Gather(ctx, tuf.Gathering{Report: func(s string) { c.say("%s", printable(s)) }})
+		pub, err = client.Gather(ctx, tuf.Gathering{Report: func(s string) { c.say("%s", s) }})
 	}
 	if err := errors.Join(err, state.Commit()); err != nil {
 		return nil, nil, err

@@ -131,27 +131,27 @@ func (r revokedKey) signing(w io.Writer) {
 		case n.Stands:
 			fmt.Fprintf(w, "%s stands as it is signed\n", n.Role)
 		case n.AtHand >= n.Want:
-			fmt.Fprintf(w, "%s has to be signed again by %d keys, which are at hand\n", n.Role, n.Want)
+			fmt.Fprintf(w, "%s has to be signed again by %s at hand\n", n.Role, count(n.Want, "key, which is", "keys, which are"))
 		default:
-			fmt.Fprintf(w, "%s has to be signed again by %d keys, of which %d are at hand: others have to sign\n", n.Role, n.Want, n.AtHand)
+			fmt.Fprintf(w, "%s has to be signed again by %s, %d of them at hand: others have to sign\n", n.Role, count(n.Want, "key"), n.AtHand)
 		}
 	}
 }
 
 func (i impactView) text(w io.Writer) {
-	fmt.Fprintf(w, "role %s, delegated by %s: %d keys remain of a threshold of %d, %d of them at hand\n", i.Role, i.Delegator, i.Remaining, i.Threshold, i.AtHand)
+	fmt.Fprintf(w, "role %s, delegated by %s: %s of a threshold of %d, %d of them at hand\n", i.Role, i.Delegator, count(i.Remaining, "key remains", "keys remain"), i.Threshold, i.AtHand)
 	for _, name := range i.Delegates {
 		fmt.Fprintf(w, "  it delegates to %s\n", name)
 	}
 	switch {
 	case len(i.Artifacts) == 0:
 	case i.Alone:
-		fmt.Fprintf(w, "  by this key's signature alone it vouches for %d artifacts:\n", len(i.Artifacts))
+		fmt.Fprintf(w, "  by this key's signature alone it vouches for %s:\n", count(len(i.Artifacts), "artifact"))
 		bounded(w, i.Artifacts, aloneView.line)
 	case i.Signed:
-		fmt.Fprintf(w, "  it vouches for %d artifacts, by this key's signature and enough others\n", len(i.Artifacts))
+		fmt.Fprintf(w, "  it vouches for %s, by this key's signature and enough others\n", count(len(i.Artifacts), "artifact"))
 	default:
-		fmt.Fprintf(w, "  it vouches for %d artifacts, without this key's signature\n", len(i.Artifacts))
+		fmt.Fprintf(w, "  it vouches for %s, without this key's signature\n", count(len(i.Artifacts), "artifact"))
 	}
 }
 

@@ -78,15 +78,15 @@ type imported struct {
 
 func (i imported) text(w io.Writer) {
 	if i.Restored > 0 {
-		fmt.Fprintf(w, "stored again %d files that %s had lost; it holds timestamp version %d of %s\n", i.Restored, i.Trust, i.Timestamp, i.Publisher)
+		fmt.Fprintf(w, "stored again %s that %s had lost; it holds timestamp version %d of %s\n", count(i.Restored, "file"), i.Trust, i.Timestamp, i.Publisher)
 		return
 	}
 	if !i.Changed {
 		fmt.Fprintf(w, "nothing to do: %s holds timestamp version %d of %s\n", i.Trust, i.Timestamp, i.Publisher)
 		return
 	}
-	fmt.Fprintf(w, "imported %s into %s: root %d, timestamp %d, %d roles; expires %s\n",
-		i.Publisher, i.Trust, i.Root, i.Timestamp, i.Roles, i.Expires.Format(time.RFC3339))
+	fmt.Fprintf(w, "imported %s into %s: root %d, timestamp %d, %s; expires %s\n",
+		i.Publisher, i.Trust, i.Root, i.Timestamp, count(i.Roles, "role"), i.Expires.Format(time.RFC3339))
 }
 
 func (c *command) importFrom(ctx context.Context, from, to string, r rootFlags) error {
@@ -121,7 +121,7 @@ func (c *command) importFrom(ctx context.Context, from, to string, r rootFlags) 
 	}
 	res, err := tuf.Import(ctx, tuf.Importing{
 		Root: pin.Root, Store: state, Source: source, To: trust.Journal().(tuf.Destination), Now: c.now(),
-		Report: func(s string) { c.say("%s", printable(s)) },
+		Report: func(s string) { c.say("%s", s) },
 	})
 	if err := errors.Join(err, state.Commit()); err != nil {
 		return err

@@ -172,7 +172,7 @@ func (c *command) loader(f loadFlags, file *registrystore.Archive, dst string) (
 	}
 	return &promotion.Loader{
 		File: file, To: regs, Place: place, Pins: list, States: states, Policy: policy, MaxAge: f.maxAge, Floors: f.floors,
-		Now: c.now, Move: f.move, DryRun: f.dryRun, Note: func(s string) { c.say("%s", printable(s)) },
+		Now: c.now, Move: f.move, DryRun: f.dryRun, Note: func(s string) { c.say("%s", s) },
 	}, nil
 }
 
@@ -231,13 +231,13 @@ func (c *command) loadedText(w io.Writer, done *promotion.Loaded, v loadedView, 
 		refused++
 		fmt.Fprintf(w, "%s may not be loaded as %s\n%s", a.Source, a.Destination, c.decisionText(a.Decision))
 		if a.Withdrawn != "" {
-			fmt.Fprintf(w, "  %s\n", a.Withdrawn)
+			fmt.Fprintf(w, "  %s\n", printable(a.Withdrawn))
 		}
 	}
-	what := fmt.Sprintf("%d artifacts and %d referrers from %s to %s", len(done.Artifacts), done.Referrers, v.File, v.Destination)
+	what := fmt.Sprintf("%s and %s from %s to %s", count(len(done.Artifacts), "artifact"), count(done.Referrers, "referrer"), v.File, v.Destination)
 	switch {
 	case refused > 0:
-		fmt.Fprintf(w, "nothing is loaded: %d of %d artifacts in %s may not be\n", refused, len(done.Artifacts), v.File)
+		fmt.Fprintf(w, "nothing is loaded: %d of %s in %s may not be\n", refused, count(len(done.Artifacts), "artifact"), v.File)
 		return
 	case dry:
 		fmt.Fprintf(w, "would load %s\n", what)

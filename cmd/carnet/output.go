@@ -48,7 +48,7 @@ func (c *command) print(s string) error {
 // say tells a person what was done, or is worth knowing.
 func (c *command) say(format string, args ...any) {
 	if !c.flags.quiet {
-		fmt.Fprintf(c.stderr, "carnet: "+format+"\n", args...)
+		fmt.Fprintln(c.stderr, "carnet: "+printable(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -266,7 +266,7 @@ func (c *command) sourceReferences(ctx context.Context, regs *registrystore.Regi
 		}
 	}
 	if len(out) == 0 || len(out) > maxPromoted {
-		return nil, usagef("%s: %d tags match, want 1 to %d", arg, len(out), maxPromoted)
+		return nil, usagef("%s: %s, want 1 to %d", arg, count(len(out), "tag matches", "tags match"), maxPromoted)
 	}
 	return out, nil
 }
@@ -332,14 +332,14 @@ func (c *command) promotedText(w io.Writer, v promoteView, dry bool) {
 		fmt.Fprintf(w, "%s is not promoted: it would not be trusted there\n%s", v.Source, c.decisionText(*v.there))
 		return
 	case dry && v.Error == nil:
-		fmt.Fprintf(w, "%s would become %s at %s, with %d manifests and %d referrers\n", v.Source, v.Destination, *v.Digest, v.Manifests, v.Referrers)
+		fmt.Fprintf(w, "%s would become %s at %s, with %s and %s\n", v.Source, v.Destination, *v.Digest, count(v.Manifests, "manifest"), count(v.Referrers, "referrer"))
 		fmt.Fprintf(w, "  would verify there: %s\n", map[bool]string{true: "yes", false: "if --role may sign that name"}[v.there != nil])
 		return
 	case !v.Promoted:
 		fmt.Fprintf(w, "%s is not promoted\n", v.Source)
 		return
 	}
-	fmt.Fprintf(w, "%s is %s at %s: %d manifests and %d referrers, %d sent\n", v.Source, v.Destination, *v.Digest, v.Manifests, v.Referrers, v.Sent)
+	fmt.Fprintf(w, "%s is %s at %s: %s and %s, %d sent\n", v.Source, v.Destination, *v.Digest, count(v.Manifests, "manifest"), count(v.Referrers, "referrer"), v.Sent)
 	for _, name := range v.Attached {
 		fmt.Fprintf(w, "  the evidence of %s is attached\n", name)
 	}

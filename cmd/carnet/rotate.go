@@ -73,7 +73,7 @@ func (c *command) rotate(ctx context.Context, role string, f rotateFlags) error 
 			threshold = rk.Threshold
 		}
 		if threshold < 1 || threshold > len(keys) {
-			return usagef("%q would have %d keys and a threshold of %d: want one that its keys can meet: --add a key, or change --threshold", role, len(keys), threshold)
+			return usagef("%q would have %s and a threshold of %d: want one that its keys can meet: --add a key, or change --threshold", role, count(len(keys), "key"), threshold)
 		}
 		return d.SetKeys(ctx, role, keys, threshold)
 	}

@@ -84,8 +84,8 @@ func (v savedView) text(w io.Writer) {
 		fmt.Fprintf(w, "nothing new: %s names nothing (%d bytes)\n", v.File, v.Bytes)
 		return
 	}
-	fmt.Fprintf(w, "saved %d artifacts, %d referrers and %d trust repositories to %s: %d blobs, %d bytes\n",
-		v.Artifacts, v.Referrers, len(v.Trust), v.File, v.Blobs, v.Bytes)
+	fmt.Fprintf(w, "saved %s, %s and %s to %s: %s, %s\n", count(v.Artifacts, "artifact"), count(v.Referrers, "referrer"),
+		count(len(v.Trust), "trust repository", "trust repositories"), v.File, count(v.Blobs, "blob"), count(v.Bytes, "byte"))
 	for _, t := range v.Trust {
 		fmt.Fprintf(w, "  %s of %s: state %d.%d, expires %s\n", t.Repository, t.Publisher, t.Root, t.Timestamp, t.Expires.Format(time.RFC3339))
 	}
@@ -104,7 +104,7 @@ func (c *command) save(ctx context.Context, f saveFlags, args []string) (err err
 	}
 	bar := c.countdown("saving:")
 	defer bar.done()
-	s := &promotion.Saver{From: regs, Now: c.now, Step: bar.at, Note: func(s string) { c.say("%s", printable(s)) }}
+	s := &promotion.Saver{From: regs, Now: c.now, Step: bar.at, Note: func(s string) { c.say("%s", s) }}
 	floor, err := c.since(s, f.since)
 	defer func() { err = errors.Join(err, closeAll(s.Since)) }()
 	if err != nil {

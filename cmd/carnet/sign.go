@@ -110,7 +110,7 @@ func pendingText(list []tuf.Pending) []string {
 	for i, says := range lines {
 		more := ""
 		if n := len(names[says]); n > 1 {
-			more = fmt.Sprintf(" and %d more names", n-1)
+			more = " and " + count(n-1, "more name")
 		}
 		lines[i] = names[says][0] + more + ": " + says
 	}

@@ -120,13 +120,13 @@ func (c *command) sync(ctx context.Context, f syncFlags, args []string) error {
 func (s synced) String() string {
 	switch {
 	case s.Repaired > 0:
-		return fmt.Sprintf("%s has state %d, and %d files that it had lost: %d files, %d bytes sent", s.Destination, s.Version, s.Repaired, s.Files, s.Bytes)
+		return fmt.Sprintf("%s has state %d, and %s that it had lost: %s, %s sent", s.Destination, s.Version, count(s.Repaired, "file"), count(s.Files, "file"), count(s.Bytes, "byte"))
 	case s.Behind:
 		return fmt.Sprintf("nothing to do: %s has state %d already, and %s an older one", s.Destination, s.Version, s.Source)
 	case !s.Changed:
 		return fmt.Sprintf("nothing to do: %s has state %d already", s.Destination, s.Version)
 	}
-	return fmt.Sprintf("%s has state %d now, fresh until %s: %d files, %d bytes sent", s.Destination, s.Version, s.Expires.Format(time.RFC3339), s.Files, s.Bytes)
+	return fmt.Sprintf("%s has state %d now, fresh until %s: %s, %s sent", s.Destination, s.Version, s.Expires.Format(time.RFC3339), count(s.Files, "file"), count(s.Bytes, "byte"))
 }
 
 // mirror prepares one turn.
@@ -161,7 +161,7 @@ func (c *command) mirror(f syncFlags, args []string) (*promotion.Mirror, *verify
 	if err != nil {
 		return fail(err)
 	}
-	m := &promotion.Mirror{Root: pin.Root, Store: state, Now: c.now, History: f.history, Repair: f.repair, Report: func(s string) { c.say("%s", printable(s)) }}
+	m := &promotion.Mirror{Root: pin.Root, Store: state, Now: c.now, History: f.history, Repair: f.repair, Report: func(s string) { c.say("%s", s) }}
 	if m.From, err = a.Trust(from); err != nil {
 		return fail(err)
 	}
