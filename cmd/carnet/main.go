@@ -34,7 +34,7 @@ func (c *command) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(c.stderr, "carnet:", c.explain(ctx, err))
+		fmt.Fprintln(c.stderr, "carnet:", printable(c.explain(ctx, err)))
 	}
 	return c.exitCode(err)
 }
