@@ -190,17 +190,17 @@ func TestRoleNamedLikeARoot(t *testing.T) {
 	f := newForeign(t)
 	f.Signed["root"]["consistent_snapshot"] = false
 	f.Publish("root")
-	f.Delegate(start, "targets", tufrepository.Delegation{Name: "3.root", Paths: []string{"*"}})
-	f.AddTarget("3.root", "file", []byte("content"))
+	f.Delegate(start, "targets", tufrepository.Delegation{Name: "9.root", Paths: []string{"*"}})
+	f.AddTarget("9.root", "file", []byte("content"))
 	f.PublishAll()
 	dir := t.TempDir()
 	var told []string
 	_, err := openFolder(t, dir).Publish(t.Context(), f.taken(), func(s string) { told = append(told, s) })
 	require.NoError(t, err)
-	require.NoFileExists(t, filepath.Join(dir, "3.root.json"))
+	require.NoFileExists(t, filepath.Join(dir, "9.root.json"))
 	require.Len(t, told, 1)
-	require.Contains(t, told[0], `"3.root"`)
-	overHTTP(t, dir, f.root).requireListed(f.now, nil) // asks for 3.root.json, which is none
+	require.Contains(t, told[0], `"9.root"`)
+	overHTTP(t, dir, f.root).requireListed(f.now, nil) // 9.root.json is none
 	f.trust, f.store = "oci:"+filepath.Join(t.TempDir(), "trust"), tuf.MemoryStore{}
 	f.take(openFolder(t, dir))
 	f.requireListed(map[string]string{"file": "content"})
