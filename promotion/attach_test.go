@@ -112,25 +112,6 @@ func TestOlderEvidenceNeverReplacesWhatComesMeanwhile(t *testing.T) {
 	}
 }
 
-// now is what wabbit says now about paths.
-func (c *crossing) now(paths ...string) *tuf.Publication {
-	c.Helper()
-	client := c.wabbit.Client()
-	p := &tuf.Publication{
-		Roots:     []tuf.File{tuf.NewFile(metadata.RoleRoot, 1, c.wabbit.Root)},
-		Timestamp: tuf.NewFile(metadata.RoleTimestamp, 0, client.Timestamp().Raw),
-		Snapshot:  tuf.NewFile(metadata.RoleSnapshot, client.Snapshot().Version, client.Snapshot().Raw),
-	}
-	for _, path := range paths {
-		f, err := client.Lookup(c.Context(), path)
-		require.NoError(c, err)
-		for _, role := range f.Visited {
-			p.SetRole(tuf.NewFile(role, client.RoleFile(role).Version, client.RoleFile(role).Raw))
-		}
-	}
-	return p
-}
-
 // The mirror that a promoter asks is behind, and the destination knows of the
 // withdrawal: nothing is copied.
 func TestWithdrawalKnownAtTheDestinationAlone(t *testing.T) {
@@ -141,7 +122,7 @@ func TestWithdrawalKnownAtTheDestinationAlone(t *testing.T) {
 			old := c.behind()
 			d := map[string]digest.Digest{"the artifact": x.index.Digest, "a manifest of the index": x.images[1].Digest}[what]
 			c.withdraw(d)
-			now := c.now("net-monitor:1.0", metadata.DigestPath("net-monitor", x.index.Digest), metadata.WithdrawnPath(d))
+			now := c.wabbit.Evidence("net-monitor:1.0", metadata.DigestPath("net-monitor", x.index.Digest), metadata.WithdrawnPath(d))
 			_, _, err := c.destination().Attach(t.Context(), x.index, c.id(), now)
 			require.NoError(t, err)
 			c.to.reg.Reset()
@@ -172,7 +153,7 @@ func TestForgedAttachmentAtTheDestinationIsReplaced(t *testing.T) {
 			if whole {
 				paths = []string{"net-monitor:1.0"}
 			}
-			_, _, err := c.destination().Attach(t.Context(), x.index, c.id(), thief.now(paths...))
+			_, _, err := c.destination().Attach(t.Context(), x.index, c.id(), thief.wabbit.Evidence(paths...))
 			require.NoError(t, err)
 			out := c.promotes(":1.0", ":1.0")
 			require.Len(t, out.Decision.Notes, 1)

@@ -123,7 +123,7 @@ func TestForgedAttachmentsAreNoted(t *testing.T) {
 		require.NoError(w, err)
 		id, err := verify.Pin{Root: w.wabbit.Root}.ID()
 		require.NoError(w, err)
-		p := forged(w, thief)
+		p := thief.Evidence("net-monitor:2.0")
 		w.attachFiles("HOST/net-monitor:2.0", id, p)
 		for i := range 20 {
 			w.attachFiles("HOST/net-monitor:2.0", fmt.Sprintf("%032x", i), p)
@@ -135,22 +135,6 @@ func TestForgedAttachmentsAreNoted(t *testing.T) {
 		require.LessOrEqual(w, w.asked("/net-monitor/"), 16)
 		w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	})
-}
-
-// forged is a thief's publication.
-func forged(w *world, thief *fixtures.Publisher) *tuf.Publication {
-	c := thief.Client()
-	f, err := c.Lookup(w.Context(), "net-monitor:2.0")
-	require.NoError(w, err)
-	p := &tuf.Publication{
-		Roots:     []tuf.File{tuf.NewFile(metadata.RoleRoot, 1, thief.Root)},
-		Timestamp: tuf.NewFile(metadata.RoleTimestamp, 0, c.Timestamp().Raw),
-		Snapshot:  tuf.NewFile(metadata.RoleSnapshot, c.Snapshot().Version, c.Snapshot().Raw),
-	}
-	for _, role := range f.Visited {
-		p.SetRole(tuf.NewFile(role, c.RoleFile(role).Version, c.RoleFile(role).Raw))
-	}
-	return p
 }
 
 // Two artifacts, promoted at different times: the older evidence still tells

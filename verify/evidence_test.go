@@ -23,25 +23,6 @@ import (
 	"github.com/carnet-project/carnet/verify"
 )
 
-// evidence is what searches for the paths visit at a publisher, now.
-func (w *world) evidence(p *fixtures.Publisher, paths ...string) *tuf.Publication {
-	w.Helper()
-	c := p.Client()
-	out := &tuf.Publication{
-		Roots:     []tuf.File{tuf.NewFile(metadata.RoleRoot, 1, p.Root)},
-		Timestamp: tuf.NewFile(metadata.RoleTimestamp, 0, c.Timestamp().Raw),
-		Snapshot:  tuf.NewFile(metadata.RoleSnapshot, c.Snapshot().Version, c.Snapshot().Raw),
-	}
-	for _, path := range paths {
-		f, err := c.Lookup(w.Context(), path)
-		require.NoError(w, err)
-		for _, role := range f.Visited {
-			out.SetRole(tuf.NewFile(role, c.RoleFile(role).Version, c.RoleFile(role).Raw))
-		}
-	}
-	return out
-}
-
 func (w *world) id(p *fixtures.Publisher) string {
 	w.Helper()
 	id, err := verify.Pin{Root: p.Root}.ID()
@@ -89,7 +70,7 @@ func (w *aged) evidence(paths ...string) *tuf.Publication {
 	w.Helper()
 	w.cut.Remove()
 	defer func() { w.cut = w.cutOff(fixtures.Status(http.StatusForbidden)) }()
-	return w.world.evidence(w.wabbit, paths...)
+	return w.wabbit.Evidence(paths...)
 }
 
 func ages(t *testing.T) *aged {
@@ -108,7 +89,7 @@ func ages(t *testing.T) *aged {
 	record := func(age string) {
 		w.mirror("mirror/" + age)
 		for tag := range images {
-			w.attachFiles("HOST/"+age+"/net-monitor:"+tag, w.id(w.wabbit), w.world.evidence(w.wabbit, "net-monitor:"+tag, metadata.DigestPath("net-monitor", images[tag].Digest)))
+			w.attachFiles("HOST/"+age+"/net-monitor:"+tag, w.id(w.wabbit), w.wabbit.Evidence("net-monitor:"+tag, metadata.DigestPath("net-monitor", images[tag].Digest)))
 		}
 		w.dir, w.cache = filepath.Join(t.TempDir(), age), filepath.Join(t.TempDir(), age)
 		w.root("wabbit", w.wabbit.Root)
@@ -302,7 +283,7 @@ func TestPlatformByAttachment(t *testing.T) {
 		}
 		w.vouch(w.wabbit, tuf.Vouching{Role: "releases"}, a)
 		child := "net-monitor@" + children[1].Digest.String()
-		files := w.evidence(w.wabbit, "net-monitor:1.0", child)
+		files := w.wabbit.Evidence("net-monitor:1.0", child)
 		w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), files)
 		w.alone()
 		w.requireReason("HOST/"+child, verify.Undecided, verify.Unreachable)
@@ -336,9 +317,9 @@ func TestOriginByAttachment(t *testing.T) {
 	acme, thief := w.publisher("acme"), w.publisher("thief")
 	a := w.signed("net-monitor", "1.0", "one")
 	w.mirror("mirror/wabbit")
-	old := w.evidence(w.wabbit, "net-monitor:1.0")
+	old := w.wabbit.Evidence("net-monitor:1.0")
 	w.refresh(w.wabbit)
-	newer := w.evidence(w.wabbit, "net-monitor:1.0")
+	newer := w.wabbit.Evidence("net-monitor:1.0")
 	seen := w.wabbit.Client()
 	origin := &metadata.Origin{Publisher: w.id(w.wabbit), Target: "net-monitor:1.0", RootVersion: 1, TimestampVersion: seen.Timestamp().Version}
 	copied := w.push("prod/app", "1.0-x", "one")
@@ -370,7 +351,7 @@ func TestOriginByAttachment(t *testing.T) {
 	require.Equal(t, "net-monitor:1.0", d.Results[0].Target)
 
 	// Neither publisher can be asked, nor the mirror.
-	w.attachFiles("HOST/"+path, w.id(acme), w.evidence(acme, path))
+	w.attachFiles("HOST/"+path, w.id(acme), acme.Evidence(path))
 	w.reg.Inject(fixtures.Fault{On: func(r *http.Request) bool {
 		return strings.Contains(r.URL.Path, "/trust/") || strings.Contains(r.URL.Path, "/mirror/")
 	}, Then: fixtures.Status(http.StatusForbidden)})
@@ -416,7 +397,7 @@ func TestListsThatDifferFromRequestToRequest(t *testing.T) {
 	bad := w.signed("net-monitor", "1.0", "one")
 	w.attach("HOST/net-monitor:1.0")
 	w.withdraw(w.wabbit, bad.Digest)
-	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), w.evidence(w.wabbit, "net-monitor:1.0"))
+	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), w.wabbit.Evidence("net-monitor:1.0"))
 	w.alone()
 	hidden := w.reg.Inject(fixtures.Fault{On: fixtures.Get("/manifests/trust."), Then: fixtures.Status(http.StatusNotFound)})
 	_ = w.verify("HOST/net-monitor:1.0") // whichever the list names
@@ -472,7 +453,7 @@ func TestMirrorThatIsBehindGivesFiles(t *testing.T) {
 	w.mirror("mirror/wabbit")
 	a := w.push("net-monitor", "1.0", "one")
 	w.vouch(w.wabbit, tuf.Vouching{Role: "releases"}, a)
-	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), w.evidence(w.wabbit, "net-monitor:1.0", metadata.DigestPath("net-monitor", a.Digest)))
+	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), w.wabbit.Evidence("net-monitor:1.0", metadata.DigestPath("net-monitor", a.Digest)))
 	w.requireReason("HOST/net-monitor:1.0", verify.Allowed, verify.OK)
 	w.cache = t.TempDir()
 	w.requireReason("HOST/other:1.0", verify.Allowed, verify.OK)

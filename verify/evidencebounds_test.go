@@ -23,7 +23,7 @@ func TestNotesArePrintable(t *testing.T) {
 	w.signed("net-monitor", "1.0", "one")
 	thief := w.publisher("thief")
 	thief.Delegate("evil\x1b[31m\u009b2J\u202e", "**", "x")
-	p := w.evidence(thief, "net-monitor:1.0")
+	p := thief.Evidence("net-monitor:1.0")
 	w.attachFiles("HOST/net-monitor:1.0", w.id(w.wabbit), p)
 	w.alone()
 	d := w.requireReason("HOST/net-monitor:1.0", verify.Undecided, verify.Unreachable)

@@ -86,7 +86,7 @@ func TestGivenUpInEvidenceIsRemembered(t *testing.T) {
 	old := w.newestTag()
 	w.giveUp("releases")
 	w.push("junk", "1.0", "junk")
-	w.attachFiles("HOST/junk:1.0", w.id(w.wabbit), w.evidence(w.wabbit, "junk:1.0"))
+	w.attachFiles("HOST/junk:1.0", w.id(w.wabbit), w.wabbit.Evidence("junk:1.0"))
 	w.goesOnFrom(old)
 	w.requireReason("HOST/junk:1.0", verify.Denied, verify.NotListed)
 	w.requireReason("HOST/net-monitor:1.0", verify.Denied, verify.InvalidMetadata)
@@ -143,10 +143,10 @@ func TestWithdrawalBehindAnotherReasonIsRemembered(t *testing.T) {
 	c.Name = "app"
 	origin := &metadata.Origin{Publisher: w.id(w.wabbit), Target: "net-monitor:1.0", RootVersion: 1, TimestampVersion: 1}
 	w.vouch(acme, tuf.Vouching{Role: "releases", Origin: origin}, c)
-	w.attachFiles("HOST/b/app:1.0-x", w.id(acme), w.evidence(acme, "app:1.0-x"))
-	w.attachFiles("HOST/b/app:1.0-x", w.id(w.wabbit), w.evidence(w.wabbit, "net-monitor:1.0"))
+	w.attachFiles("HOST/b/app:1.0-x", w.id(acme), acme.Evidence("app:1.0-x"))
+	w.attachFiles("HOST/b/app:1.0-x", w.id(w.wabbit), w.wabbit.Evidence("net-monitor:1.0"))
 	w.withdraw(acme, c.Digest)
-	w.attachFiles("HOST/a/app:1.0-x", w.id(acme), w.evidence(acme, "app:1.0-x"))
+	w.attachFiles("HOST/a/app:1.0-x", w.id(acme), acme.Evidence("app:1.0-x"))
 	w.reg.Inject(fixtures.Fault{On: fixtures.Get("/trust/"), Then: fixtures.Status(http.StatusForbidden)})
 	w.root("acme", acme.Root)
 	w.policy(`
